@@ -1,0 +1,11 @@
+//! Powder diffraction: forward model, phase quantification, file formats.
+//!
+//! Everything here is pure: bytes and numbers in, values or typed errors out. Angles are 2θ in degrees, lengths in Å
+//! unless a name says otherwise.
+
+pub mod forward;
+pub mod library;
+pub mod pattern;
+mod peak;
+pub mod profile;
+pub mod structure;

@@ -1,0 +1,313 @@
+//! What a device can do: named, typed commands and properties. A manifest is announced by the driver and checked
+//! against every plan before anything moves.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::attempt::ActionClass;
+use crate::unit::{Quantity, Unit};
+use crate::value::{Arguments, Value};
+
+/// What one argument may be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArgumentKind {
+    /// A number with a unit, between two limits (both included), in that unit.
+    Quantity {
+        /// The unit of the limits; arguments may come in any unit of the same dimension.
+        unit: Unit,
+        /// Smallest value allowed.
+        min: f64,
+        /// Largest value allowed.
+        max: f64,
+    },
+    /// A whole number between two limits, both included.
+    Integer {
+        /// Smallest value allowed.
+        min: i64,
+        /// Largest value allowed.
+        max: i64,
+    },
+    /// One of these words.
+    Choice(Vec<String>),
+    /// Any text up to 200 bytes.
+    Text,
+    /// Yes or no.
+    Flag,
+}
+
+/// One argument of a command.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ArgumentSpec {
+    /// Its name, without unit.
+    pub name: String,
+    /// What it may be.
+    pub kind: ArgumentKind,
+    /// Taken when the argument is left out; without a default the argument is needed.
+    pub default: Option<Value>,
+    /// One sentence for people.
+    pub description: String,
+}
+
+/// One value that a command reports.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResultSpec {
+    /// Its name.
+    pub name: String,
+    /// Its unit; [`Unit::One`] also for texts and flags.
+    pub unit: Unit,
+    /// One sentence for people.
+    pub description: String,
+}
+
+/// One command of a capability.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CommandSpec {
+    /// The verb.
+    pub name: String,
+    /// What may be done when its outcome is unknown.
+    pub class: ActionClass,
+    /// Arguments in the order in which people expect them.
+    pub arguments: Vec<ArgumentSpec>,
+    /// What it reports.
+    pub results: Vec<ResultSpec>,
+    /// Whether it stores raw data as artifacts.
+    pub artifacts: bool,
+    /// Whether a sample must stand at the device's sample position.
+    pub needs_sample: bool,
+    /// Usual duration in seconds of lab time, for timetables and progress; measured durations replace it.
+    pub typical_s: f64,
+    /// One sentence for people.
+    pub description: String,
+}
+
+/// A named set of commands, such as `liquid_handling` or `diffraction`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CapabilitySpec {
+    /// Its name.
+    pub name: String,
+    /// Its commands.
+    pub commands: Vec<CommandSpec>,
+}
+
+/// A readable value of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PropertySpec {
+    /// Its name.
+    pub name: String,
+    /// Its unit.
+    pub unit: Unit,
+    /// One sentence for people.
+    pub description: String,
+}
+
+/// Everything that a driver announces about its device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Manifest {
+    /// The driver's kind, such as `cavro-xlp`.
+    pub driver: String,
+    /// Maker and model for people.
+    pub model: String,
+    /// Commands, grouped.
+    pub capabilities: Vec<CapabilitySpec>,
+    /// Readable values, published as telemetry.
+    pub properties: Vec<PropertySpec>,
+}
+
+impl Manifest {
+    /// The command of that name in that capability.
+    pub fn command(&self, capability: &str, command: &str) -> Option<&CommandSpec> {
+        self.capabilities
+            .iter()
+            .filter(|spec| spec.name == capability)
+            .flat_map(|spec| &spec.commands)
+            .find(|spec| spec.name == command)
+    }
+
+    /// Whether the device has this capability.
+    pub fn provides(&self, capability: &str) -> bool {
+        self.capabilities.iter().any(|spec| spec.name == capability)
+    }
+}
+
+/// Why arguments do not fit a command.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum ArgumentError {
+    /// The command has no such argument.
+    #[error("there is no argument `{name}`; the command takes {known}")]
+    Unknown {
+        /// The name given.
+        name: String,
+        /// The names that exist.
+        known: String,
+    },
+    /// An argument without default is missing.
+    #[error("the argument `{name}` ({expected}) is missing")]
+    Missing {
+        /// The argument.
+        name: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The value has another type or a unit of another dimension.
+    #[error("`{name}` is {found}, but must be {expected}")]
+    Kind {
+        /// The argument.
+        name: String,
+        /// What was given.
+        found: String,
+        /// What it should be.
+        expected: String,
+    },
+    /// The value lies outside its limits.
+    #[error("`{name}` is {found}, but must be {expected}")]
+    Range {
+        /// The argument.
+        name: String,
+        /// What was given.
+        found: String,
+        /// What is allowed.
+        expected: String,
+    },
+}
+
+impl ArgumentError {
+    /// The argument that is wrong.
+    pub fn argument(&self) -> &str {
+        match self {
+            Self::Unknown { name, .. } | Self::Missing { name, .. } | Self::Kind { name, .. } | Self::Range { name, .. } => name,
+        }
+    }
+}
+
+impl fmt::Display for ArgumentKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ArgumentKind::Quantity { unit: Unit::One, min, max } => write!(f, "a number from {min} to {max}"),
+            ArgumentKind::Quantity { unit, min, max } => write!(f, "a quantity from {min} to {max} {unit}"),
+            ArgumentKind::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
+            ArgumentKind::Choice(words) => write!(f, "one of {}", words.join(", ")),
+            ArgumentKind::Text => f.write_str("a text of up to 200 bytes"),
+            ArgumentKind::Flag => f.write_str("true or false"),
+        }
+    }
+}
+
+impl ArgumentSpec {
+    /// Checks one value and returns it in the unit of the limits.
+    pub fn check(&self, value: &Value) -> Result<Value, ArgumentError> {
+        let name = || self.name.clone();
+        let kind = || ArgumentError::Kind { name: name(), found: value.to_string(), expected: self.kind.to_string() };
+        let range = || ArgumentError::Range { name: name(), found: value.to_string(), expected: self.kind.to_string() };
+        match (&self.kind, value) {
+            (ArgumentKind::Quantity { unit, min, max }, given) => {
+                let number = given.in_unit(*unit).ok_or_else(kind)?;
+                // One part in 10^9 forgives the rounding of a computed argument that sits on its limit.
+                let slack = 1e-9 * (max - min).abs();
+                if number.is_nan() || number < min - slack || number > max + slack {
+                    return Err(range());
+                }
+                Ok(Value::Quantity(Quantity { value: number.clamp(*min, *max), unit: *unit }))
+            }
+            (ArgumentKind::Integer { min, max }, given) => {
+                let number = match given {
+                    Value::Integer(number) => *number,
+                    Value::Quantity(q) if q.unit == Unit::One && q.value.fract() == 0.0 => q.value as i64,
+                    _ => return Err(kind()),
+                };
+                if number < *min || number > *max {
+                    return Err(range());
+                }
+                Ok(Value::Integer(number))
+            }
+            (ArgumentKind::Choice(words), Value::Text(word)) if words.contains(word) => Ok(value.clone()),
+            (ArgumentKind::Choice(_), Value::Text(_)) => Err(range()),
+            (ArgumentKind::Text, Value::Text(text)) if text.len() <= 200 => Ok(value.clone()),
+            (ArgumentKind::Text, Value::Text(_)) => Err(range()),
+            (ArgumentKind::Flag, Value::Flag(_)) => Ok(value.clone()),
+            _ => Err(kind()),
+        }
+    }
+}
+
+impl CommandSpec {
+    /// Checks arguments, fills in defaults and converts to the units of the manifest. All errors are returned at once.
+    pub fn check(&self, arguments: &Arguments) -> Result<Arguments, Vec<ArgumentError>> {
+        let mut errors = Vec::new();
+        let mut checked = Arguments::new();
+        for name in arguments.keys() {
+            if !self.arguments.iter().any(|spec| &spec.name == name) {
+                let known: Vec<_> = self.arguments.iter().map(|spec| spec.name.as_str()).collect();
+                let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                errors.push(ArgumentError::Unknown { name: name.clone(), known });
+            }
+        }
+        for spec in &self.arguments {
+            match arguments.get(&spec.name).or(spec.default.as_ref()) {
+                Some(value) => match spec.check(value) {
+                    Ok(value) => {
+                        checked.insert(spec.name.clone(), value);
+                    }
+                    Err(error) => errors.push(error),
+                },
+                None => errors.push(ArgumentError::Missing { name: spec.name.clone(), expected: spec.kind.to_string() }),
+            }
+        }
+        if errors.is_empty() { Ok(checked) } else { Err(errors) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn aspirate() -> CommandSpec {
+        CommandSpec {
+            name: "aspirate".into(),
+            class: ActionClass::Queryable,
+            arguments: vec![
+                ArgumentSpec {
+                    name: "port".into(),
+                    kind: ArgumentKind::Integer { min: 1, max: 12 },
+                    default: None,
+                    description: "Valve port.".into(),
+                },
+                ArgumentSpec {
+                    name: "volume".into(),
+                    kind: ArgumentKind::Quantity { unit: Unit::Microlitre, min: 0.5, max: 250.0 },
+                    default: None,
+                    description: "Volume to draw.".into(),
+                },
+            ],
+            results: vec![],
+            artifacts: false,
+            needs_sample: false,
+            typical_s: 8.0,
+            description: "Draws liquid into the syringe.".into(),
+        }
+    }
+
+    #[test]
+    fn units_are_converted_and_every_error_is_named() {
+        let good = Arguments::from([
+            ("port".into(), Value::Integer(3)),
+            ("volume".into(), Value::quantity(0.1, Unit::Millilitre)),
+        ]);
+        assert_eq!(aspirate().check(&good).unwrap()["volume"], Value::quantity(100.0, Unit::Microlitre));
+        let bad = Arguments::from([
+            ("port".into(), Value::Integer(13)),
+            ("volume".into(), Value::quantity(20.0, Unit::Celsius)),
+            ("speed".into(), Value::Integer(1)),
+        ]);
+        let errors: Vec<_> = aspirate().check(&bad).unwrap_err().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            errors,
+            [
+                "there is no argument `speed`; the command takes port, volume",
+                "`port` is 13, but must be a whole number from 1 to 12",
+                "`volume` is 20 °C, but must be a quantity from 0.5 to 250 µL",
+            ]
+        );
+    }
+}

@@ -8,4 +8,5 @@ pub mod library;
 pub mod pattern;
 mod peak;
 pub mod profile;
+pub mod quantify;
 pub mod structure;

@@ -2,7 +2,7 @@
 
 use nalgebra::Vector3;
 
-use crate::peak::{Shape, SmearedShape, WINDOW_WIDTHS};
+use crate::peak::{SHORTEST_WINDOW, Shape, SmearedShape, WINDOW_WIDTHS};
 use crate::profile::{Condition, Instrument, Specimen, Texture, film_factor};
 use crate::structure::{Phase, Reflection};
 
@@ -253,6 +253,63 @@ impl PhaseColumns {
     }
 }
 
+/// One line of a phase with everything that its place on the grid does not change.
+struct Line {
+    theta: f64,
+    centre: f64,
+    gaussian: f64,
+    size: f64,
+    strain: f64,
+    lorentzian: f64,
+    /// Intensity without film and texture, and these two factors with their derivatives.
+    bare: f64,
+    film: (f64, f64),
+    texture: (f64, f64),
+}
+
+impl Line {
+    fn intensity(&self) -> f64 {
+        self.bare * self.film.0 * self.texture.0
+    }
+}
+
+/// Every line of a phase.
+fn lines(prepared: &PreparedPhase, state: &PhaseState, instrument: &Instrument) -> Vec<Line> {
+    let mut lines = Vec::with_capacity(prepared.reflections.len() * instrument.lines.len());
+    for reflection in &prepared.reflections {
+        let texture = texture_factor(&prepared.phase, reflection, state.texture);
+        let strength = f64::from(reflection.multiplicity) * reflection.f_squared;
+        for component in &instrument.lines {
+            let sin = component.wavelength_a / (2.0 * reflection.d * state.cell_factor);
+            if sin >= 0.9999 {
+                continue;
+            }
+            let theta = sin.asin();
+            let (cos, tan) = (theta.cos(), theta.tan());
+            let (size, strain) = (state.size_deg / cos, state.strain_deg * tan);
+            lines.push(Line {
+                theta,
+                centre: 2.0 * theta.to_degrees()
+                    + instrument.zero_deg
+                    + state.displacement_mm * displacement_shift(cos, instrument),
+                gaussian: state.gaussian_factor * instrument.gaussian_width_squared(tan).sqrt(),
+                size,
+                strain,
+                lorentzian: instrument.x / cos + instrument.y * tan + size + strain,
+                bare: strength * component.weight * instrument.lorentz_polarisation(theta),
+                film: film_terms(state.optical_thickness, sin),
+                texture,
+            });
+        }
+    }
+    lines
+}
+
+/// Shift of a line in degrees for each mm of specimen displacement.
+fn displacement_shift(cos: f64, instrument: &Instrument) -> f64 {
+    -2.0 * cos / instrument.radius_mm * 1f64.to_degrees()
+}
+
 /// Adds every line of a phase at the angles `x` (rising, degrees), with derivatives when `D`.
 pub(crate) fn accumulate<const D: bool>(
     prepared: &PreparedPhase,
@@ -263,54 +320,43 @@ pub(crate) fn accumulate<const D: bool>(
 ) {
     let (Some(&first), Some(&last)) = (x.first(), x.last()) else { return };
     let step = (last - first) / x.len() as f64;
-    for reflection in &prepared.reflections {
-        let (texture, by_texture) = texture_factor(&prepared.phase, reflection, state.texture);
-        let strength = f64::from(reflection.multiplicity) * reflection.f_squared;
-        for line in &instrument.lines {
-            let sin = line.wavelength_a / (2.0 * reflection.d * state.cell_factor);
-            if sin >= 0.9999 {
-                continue;
+    let lines = lines(prepared, state, instrument);
+    let strongest = lines.iter().map(Line::intensity).fold(0.0, f64::max);
+    for line in &lines {
+        let intensity = line.intensity();
+        let shape = Shape::new(line.gaussian, line.lorentzian);
+        // What a tail carries falls with the square of the distance, so weak lines need not be followed as far.
+        let widths = (WINDOW_WIDTHS * (10.0 * intensity / strongest).sqrt()).clamp(SHORTEST_WINDOW, WINDOW_WIDTHS);
+        if line.centre + widths * shape.width < first || line.centre - widths * shape.width > last {
+            continue;
+        }
+        let shape = SmearedShape::new(shape, 2.0 * line.theta, instrument.axial, step);
+        let from = x.partition_point(|&angle| angle < line.centre - shape.reach(widths));
+        let to = x.partition_point(|&angle| angle <= line.centre + shape.reach(widths));
+        if !D {
+            for (angle, value) in x[from..to].iter().zip(&mut columns.value[from..to]) {
+                *value += intensity * shape.value(angle - line.centre);
             }
-            let theta = sin.asin();
-            let (cos, tan) = (theta.cos(), theta.tan());
-            let shift = -2.0 * cos / instrument.radius_mm * 1f64.to_degrees();
-            let centre = 2.0 * theta.to_degrees() + instrument.zero_deg + state.displacement_mm * shift;
-            let gaussian = state.gaussian_factor * instrument.gaussian_width_squared(tan).sqrt();
-            let (size, strain) = (state.size_deg / cos, state.strain_deg * tan);
-            let lorentzian = instrument.x / cos + instrument.y * tan + size + strain;
-            let shape = Shape::new(gaussian, lorentzian);
-            if centre + WINDOW_WIDTHS * shape.width < first || centre - WINDOW_WIDTHS * shape.width > last {
-                continue;
-            }
-            let shape = SmearedShape::new(shape, 2.0 * theta, instrument.axial, step);
-            let (film, by_film) = film_terms(state.optical_thickness, sin);
-            let bare = strength * line.weight * instrument.lorentz_polarisation(theta);
-            let intensity = bare * film * texture;
-            let from = x.partition_point(|&angle| angle < centre - shape.reach());
-            let to = x.partition_point(|&angle| angle <= centre + shape.reach());
-            if !D {
-                for (angle, value) in x[from..to].iter().zip(&mut columns.value[from..to]) {
-                    *value += intensity * shape.value(angle - centre);
-                }
-                continue;
-            }
-            // Factors that turn the derivatives of the profile into those by the parameters.
-            let factors = [shift, -2.0 * tan * 1f64.to_degrees(), size, strain, gaussian];
-            let by_texture = bare * film * by_texture;
-            let by_film = bare * texture * by_film;
-            let [displacement, cell, by_size, by_strain, by_march, by_gaussian, by_thickness] =
-                &mut columns.derivatives;
-            for index in from..to {
-                let basis = shape.basis(x[index] - centre);
-                columns.value[index] += intensity * basis.value;
-                displacement[index] += intensity * basis.by_position * factors[0];
-                cell[index] += intensity * basis.by_position * factors[1];
-                by_size[index] += intensity * basis.by_lorentzian * factors[2];
-                by_strain[index] += intensity * basis.by_lorentzian * factors[3];
-                by_march[index] += by_texture * basis.value;
-                by_gaussian[index] += intensity * basis.by_gaussian * factors[4];
-                by_thickness[index] += by_film * basis.value;
-            }
+            continue;
+        }
+        // Factors that turn the derivatives of the profile into those by the parameters.
+        let by_displacement = intensity * displacement_shift(line.theta.cos(), instrument);
+        let by_cell = intensity * -2.0 * line.theta.tan() * 1f64.to_degrees();
+        let (by_size, by_strain, by_gauss) =
+            (intensity * line.size, intensity * line.strain, intensity * line.gaussian);
+        let by_texture = line.bare * line.film.0 * line.texture.1;
+        let by_film = line.bare * line.film.1 * line.texture.0;
+        let [displacement, cell, size, strain, march, gaussian, thickness] = &mut columns.derivatives;
+        for index in from..to {
+            let basis = shape.basis(x[index] - line.centre);
+            columns.value[index] += intensity * basis.value;
+            displacement[index] += by_displacement * basis.by_position;
+            cell[index] += by_cell * basis.by_position;
+            size[index] += by_size * basis.by_lorentzian;
+            strain[index] += by_strain * basis.by_lorentzian;
+            march[index] += by_texture * basis.value;
+            gaussian[index] += by_gauss * basis.by_gaussian;
+            thickness[index] += by_film * basis.value;
         }
     }
 }

@@ -11,14 +11,23 @@ const AXIAL_NODES: [(f64, f64); 6] = [
     (0.830_604_693_233_132_3, 0.180_380_786_524_069_3),
     (0.966_234_757_101_576, 0.085_662_246_189_585_17),
 ];
+/// Three nodes do where the smearing is narrower than the line.
+const FEW_AXIAL_NODES: [(f64, f64); 3] = [
+    (0.112_701_665_379_258_31, 0.277_777_777_777_777_8),
+    (0.5, 0.444_444_444_444_444_44),
+    (0.887_298_334_620_741_7, 0.277_777_777_777_777_8),
+];
 /// Lines are followed to this many full widths on both sides; at 25 a Lorentzian has lost 1.3 % of its area.
 pub(crate) const WINDOW_WIDTHS: f64 = 25.0;
-/// Beyond this many full widths the smeared line equals one line at the mean shift.
-const CORE_WIDTHS: f64 = 5.0;
+/// Weak lines are followed to no less than this; a line of 1 % then loses 3 % of its Lorentzian share.
+pub(crate) const SHORTEST_WINDOW: f64 = 10.0;
+/// The smeared line equals one line at the mean shift beyond this many full widths and this many times the smearing.
+const CORE_WIDTHS: f64 = 2.5;
+const CORE_SMEARINGS: f64 = 4.0;
 /// Smearing below this share of a step of the grid is invisible.
 const INVISIBLE_STEP_SHARE: f64 = 0.1;
-/// Gaussian terms below exp(-40) are lost in rounding.
-const GAUSSIAN_CUT: f64 = 40.0;
+/// Gaussian terms below exp(-25), 1e-11 of the peak, are left out.
+const GAUSSIAN_CUT: f64 = 25.0;
 
 /// A unit-area pseudo-Voigt with the width and mixing of Thompson, Cox and Hastings (J. Appl. Cryst. 20, 79, 1987).
 #[derive(Debug, Clone, Copy)]
@@ -113,7 +122,8 @@ impl Shape {
 pub(crate) struct SmearedShape {
     shape: Shape,
     nodes: [(f64, f64); 6],
-    smeared: bool,
+    /// Nodes in use; none where smearing is invisible.
+    used: usize,
     mean_shift: f64,
     core: f64,
 }
@@ -122,13 +132,16 @@ impl SmearedShape {
     /// Smears `shape` at the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`; `step` is the grid step in
     /// degrees, below which smearing is not worth its time.
     pub(crate) fn new(shape: Shape, two_theta: f64, axial: f64, step: f64) -> Self {
-        let plain = Self { shape, nodes: [(0.0, 0.0); 6], smeared: false, mean_shift: 0.0, core: 0.0 };
+        let plain = Self { shape, nodes: [(0.0, 0.0); 6], used: 0, mean_shift: 0.0, core: 0.0 };
         if axial <= 0.0 {
             return plain;
         }
+        // The outermost ray bounds the smearing: h = 2σ, whose shift is about -(h²/2) cot 2θ.
+        let bound = (2.0 * axial * axial / two_theta.tan()).abs().to_degrees();
+        let table: &[(f64, f64)] = if bound < shape.width { &FEW_AXIAL_NODES } else { &AXIAL_NODES };
         let mut nodes = [(0.0, 0.0); 6];
-        let (mut total, mut largest) = (0.0, 0.0_f64);
-        for (slot, (node, weight)) in nodes.iter_mut().zip(AXIAL_NODES) {
+        let (mut total, mut largest, mut used) = (0.0, 0.0_f64, 0);
+        for (node, weight) in table {
             let height = 2.0 * axial * node;
             let stretch = 1.0 + height * height;
             let cos = two_theta.cos() * stretch.sqrt();
@@ -139,7 +152,8 @@ impl SmearedShape {
             let angle = cos.acos();
             let share = weight * (1.0 - node) / (stretch * angle.sin());
             let shift = (angle - two_theta).to_degrees();
-            *slot = (shift, share);
+            nodes[used] = (shift, share);
+            used += 1;
             total += share;
             largest = largest.max(shift.abs());
         }
@@ -150,27 +164,27 @@ impl SmearedShape {
             node.1 /= total;
         }
         let mean_shift = nodes.iter().map(|(shift, share)| shift * share).sum();
-        Self { shape, nodes, smeared: true, mean_shift, core: CORE_WIDTHS * shape.width + largest }
+        Self { shape, nodes, used, mean_shift, core: CORE_WIDTHS * shape.width + CORE_SMEARINGS * largest }
     }
 
-    /// Half of the window within which the line is computed, in degrees.
-    pub(crate) fn reach(&self) -> f64 {
-        WINDOW_WIDTHS * self.shape.width + self.mean_shift.abs()
+    /// Half of the window of `widths` full widths within which the line is computed, in degrees.
+    pub(crate) fn reach(&self, widths: f64) -> f64 {
+        widths * self.shape.width + self.mean_shift.abs()
     }
 
     pub(crate) fn value(&self, offset: f64) -> f64 {
-        if !self.smeared || offset.abs() > self.core {
+        if self.used == 0 || offset.abs() > self.core {
             return self.shape.value(offset - self.mean_shift);
         }
-        self.nodes.iter().map(|(shift, share)| share * self.shape.value(offset - shift)).sum()
+        self.nodes[..self.used].iter().map(|(shift, share)| share * self.shape.value(offset - shift)).sum()
     }
 
     pub(crate) fn basis(&self, offset: f64) -> Basis {
-        if !self.smeared || offset.abs() > self.core {
+        if self.used == 0 || offset.abs() > self.core {
             return self.shape.basis(offset - self.mean_shift);
         }
         let mut sum = Basis::default();
-        for (shift, share) in self.nodes {
+        for &(shift, share) in &self.nodes[..self.used] {
             let term = self.shape.basis(offset - shift);
             sum.value += share * term.value;
             sum.by_position += share * term.by_position;

@@ -8,10 +8,10 @@ use ppu_diffraction::profile::{Condition, Film, Instrument, Specimen, Texture};
 use ppu_diffraction::structure::Phase;
 
 /// SplitMix64 (Steele, Lea and Flood 2014): small, seeded, good enough for noise in tests.
-pub struct Noise(pub u64);
+pub(crate) struct Noise(pub(crate) u64);
 
 impl Noise {
-    pub fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -19,12 +19,12 @@ impl Noise {
         ((z ^ (z >> 31)) >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let (u, v) = (self.uniform().max(1e-300), self.uniform());
         (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
     }
 
-    pub fn poisson(&mut self, mean: f64) -> f64 {
+    pub(crate) fn poisson(&mut self, mean: f64) -> f64 {
         if mean > 50.0 {
             return (mean + mean.sqrt() * self.normal()).round().max(0.0);
         }
@@ -39,22 +39,22 @@ impl Noise {
 
 /// A film as a test wants it: lead fractions of α, δH, δO, PbI2 and PbBr2.
 #[derive(Debug, Clone)]
-pub struct FilmTruth {
-    pub composition: Composition,
-    pub form: AlphaForm,
-    pub a_factor: f64,
-    pub lead: [f64; 5],
-    pub displacement_mm: f64,
-    pub march: [f64; 5],
-    pub size_nm: f64,
-    pub microstrain: f64,
-    pub thickness_nm: f64,
-    pub strongest: f64,
-    pub dwell_s: f64,
+pub(crate) struct FilmTruth {
+    pub(crate) composition: Composition,
+    pub(crate) form: AlphaForm,
+    pub(crate) a_factor: f64,
+    pub(crate) lead: [f64; 5],
+    pub(crate) displacement_mm: f64,
+    pub(crate) march: [f64; 5],
+    pub(crate) size_nm: f64,
+    pub(crate) microstrain: f64,
+    pub(crate) thickness_nm: f64,
+    pub(crate) strongest: f64,
+    pub(crate) dwell_s: f64,
 }
 
 impl FilmTruth {
-    pub fn typical() -> Self {
+    pub(crate) fn typical() -> Self {
         Self {
             composition: Composition::new(0.17, 0.83, 0.0, 0.0, 0.0).unwrap(),
             form: AlphaForm::Cubic,
@@ -70,11 +70,11 @@ impl FilmTruth {
         }
     }
 
-    pub fn grid() -> Grid {
+    pub(crate) fn grid() -> Grid {
         Grid { start_deg: 8.0, step_deg: 0.0175, points: 3000 }
     }
 
-    pub fn phases(&self) -> Vec<Phase> {
+    pub(crate) fn phases(&self) -> Vec<Phase> {
         let edge = library::pseudo_cubic_edge(&self.composition) * self.a_factor;
         vec![
             library::alpha(self.form, &self.composition, edge).unwrap(),
@@ -87,7 +87,7 @@ impl FilmTruth {
 
     /// Expected counts: Σ v/V² × pattern with v ∝ lead × V / Pb atoms, scaled to a film of pure α whose strongest line
     /// has `strongest` counts/s, plus a background with a glass hump.
-    pub fn expected(&self, instrument: &Instrument) -> Vec<f64> {
+    pub(crate) fn expected(&self, instrument: &Instrument) -> Vec<f64> {
         let grid = Self::grid();
         let phases = self.phases();
         let axes = [self.form.texture_axis(), [0, 0, 1], [0, 1, 0], [0, 0, 1], [0, 1, 0]];
@@ -118,7 +118,7 @@ impl FilmTruth {
         expected_counts(&components, &background, instrument, &specimen, &grid).unwrap()
     }
 
-    pub fn pattern(&self, instrument: &Instrument, seed: u64) -> Pattern {
+    pub(crate) fn pattern(&self, instrument: &Instrument, seed: u64) -> Pattern {
         let mut noise = Noise(seed);
         let counts = self.expected(instrument).into_iter().map(|mean| noise.poisson(mean)).collect();
         Pattern::from_counts(Self::grid().angles(), counts).unwrap()

@@ -147,7 +147,8 @@ pub trait Instrument: Send + 'static {
     ) -> impl Future<Output = Result<Vec<u8>, Fault>> + Send;
 
     /// Tells the device, and stays until the action has ended.
-    fn execute(&mut self, request: &Request, attention: &Attention) -> impl Future<Output = Result<Done, Fault>> + Send;
+    fn execute(&mut self, request: &Request, attention: &Attention)
+    -> impl Future<Output = Result<Done, Fault>> + Send;
 
     /// Asks the device what became of a command. Never acts. `snapshot` is what [`Instrument::prepare`] returned.
     fn recover(

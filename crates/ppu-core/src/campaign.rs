@@ -223,7 +223,13 @@ fn space(source: &Source<'_>, raw: &RawCampaign, found: &mut Vec<Problem>) -> De
         let at = Some(mixture.parts.span().start);
         if parts.len() < 2 || !unknown.is_empty() {
             let message = format!("[{}] is not a mixture of parameters", parts.join(", "));
-            found.push(source.problem(at, "mixture", "parts", message, "name at least two parameters of this campaign"));
+            found.push(source.problem(
+                at,
+                "mixture",
+                "parts",
+                message,
+                "name at least two parameters of this campaign",
+            ));
         } else if low > 1.0 || high < 1.0 {
             let message = format!("the parts can sum to {low} … {high} only, never to 1");
             found.push(source.problem(at, "mixture", "parts", message, "widen the limits of the parts"));
@@ -297,7 +303,13 @@ fn check_protocol(
                 found.push(source.problem(at, subject, "unit", message, "use the unit of the protocol"));
             }
             (Some(_), Some(_), _) => {
-                found.push(source.problem(at, subject, "fixed", "it is both varied and fixed", "remove one of the two"));
+                found.push(source.problem(
+                    at,
+                    subject,
+                    "fixed",
+                    "it is both varied and fixed",
+                    "remove one of the two",
+                ));
             }
             (None, None, None) => {
                 let cure = "vary it with [[parameter]], or give it under [fixed]";
@@ -309,6 +321,12 @@ fn check_protocol(
     let names = space.parameters.iter().map(|parameter| &parameter.name).chain(raw.fixed.keys());
     for name in names.filter(|name| !protocol.parameters().iter().any(|declared| &declared.name == *name)) {
         let message = format!("the protocol \"{}\" has no such parameter", protocol.name());
-        found.push(source.problem(at, format!("parameter \"{name}\""), "", message, "remove it, or declare it in the protocol"));
+        found.push(source.problem(
+            at,
+            format!("parameter \"{name}\""),
+            "",
+            message,
+            "remove it, or declare it in the protocol",
+        ));
     }
 }

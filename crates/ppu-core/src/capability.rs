@@ -176,7 +176,10 @@ impl ArgumentError {
     /// The argument that is wrong.
     pub fn argument(&self) -> &str {
         match self {
-            Self::Unknown { name, .. } | Self::Missing { name, .. } | Self::Kind { name, .. } | Self::Range { name, .. } => name,
+            Self::Unknown { name, .. }
+            | Self::Missing { name, .. }
+            | Self::Kind { name, .. }
+            | Self::Range { name, .. } => name,
         }
     }
 }
@@ -251,7 +254,9 @@ impl CommandSpec {
                     }
                     Err(error) => errors.push(error),
                 },
-                None => errors.push(ArgumentError::Missing { name: spec.name.clone(), expected: spec.kind.to_string() }),
+                None => {
+                    errors.push(ArgumentError::Missing { name: spec.name.clone(), expected: spec.kind.to_string() })
+                }
             }
         }
         if errors.is_empty() { Ok(checked) } else { Err(errors) }

@@ -114,7 +114,8 @@ impl DesignSpace {
     pub fn to_unit(&self, candidate: &Candidate) -> Result<Vec<f64>, CandidateError> {
         self.free()
             .map(|parameter| {
-                let value = candidate.get(&parameter.name).ok_or_else(|| CandidateError::Missing(parameter.name.clone()))?;
+                let value =
+                    candidate.get(&parameter.name).ok_or_else(|| CandidateError::Missing(parameter.name.clone()))?;
                 Ok(parameter.to_unit(value))
             })
             .collect()
@@ -146,7 +147,8 @@ impl DesignSpace {
             return Err(CandidateError::Unknown(name.clone()));
         }
         for parameter in &self.parameters {
-            let value = candidate.get(&parameter.name).ok_or_else(|| CandidateError::Missing(parameter.name.clone()))?;
+            let value =
+                candidate.get(&parameter.name).ok_or_else(|| CandidateError::Missing(parameter.name.clone()))?;
             let slack = 1e-6 * (parameter.max - parameter.min);
             if !(value >= parameter.min - slack && value <= parameter.max + slack) {
                 let (name, min, max) = (parameter.name.clone(), parameter.min, parameter.max);
@@ -166,7 +168,11 @@ impl DesignSpace {
 impl Parameter {
     /// Position between the limits, 0 to 1.
     pub fn to_unit(&self, value: f64) -> f64 {
-        if self.log { (value / self.min).ln() / (self.max / self.min).ln() } else { (value - self.min) / (self.max - self.min) }
+        if self.log {
+            (value / self.min).ln() / (self.max / self.min).ln()
+        } else {
+            (value - self.min) / (self.max - self.min)
+        }
     }
 
     /// The value at a position between the limits, rounded to the resolution.

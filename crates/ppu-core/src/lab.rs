@@ -30,7 +30,11 @@ impl Connection {
         let (kind, rest) = text.split_once(':')?;
         match kind {
             "serial" if !rest.is_empty() => Some(Connection::Serial(rest.to_owned())),
-            "tcp" if rest.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) => {
+            "tcp"
+                if rest
+                    .rsplit_once(':')
+                    .is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok()) =>
+            {
                 Some(Connection::Tcp(rest.to_owned()))
             }
             _ => None,
@@ -215,7 +219,12 @@ impl Lab {
         }
     }
 
-    fn add_position(&mut self, source: &Source<'_>, name: &Spanned<String>, found: &mut Vec<Problem>) -> Option<PositionId> {
+    fn add_position(
+        &mut self,
+        source: &Source<'_>,
+        name: &Spanned<String>,
+        found: &mut Vec<Problem>,
+    ) -> Option<PositionId> {
         let subject = format!("position \"{}\"", name.get_ref());
         let at = Some(name.span().start);
         match PositionId::new(name.get_ref().clone()) {
@@ -266,7 +275,13 @@ impl Lab {
         let id = match DeviceId::new(raw.id.get_ref().clone()) {
             Ok(id) => id,
             Err(error) => {
-                found.push(source.problem(Some(at), subject, "id", error.to_string(), "use a name such as `furnace_a`"));
+                found.push(source.problem(
+                    Some(at),
+                    subject,
+                    "id",
+                    error.to_string(),
+                    "use a name such as `furnace_a`",
+                ));
                 return;
             }
         };
@@ -294,7 +309,13 @@ impl Lab {
             },
             None => None,
         };
-        self.devices.push(LabDevice { id, instrument: raw.instrument, connect, sample_position, settings: raw.settings });
+        self.devices.push(LabDevice {
+            id,
+            instrument: raw.instrument,
+            connect,
+            sample_position,
+            settings: raw.settings,
+        });
     }
 }
 
@@ -302,7 +323,13 @@ impl Lab {
 pub(crate) fn check_version(source: &Source<'_>, version: u32, found: &mut Vec<Problem>) {
     if version != 1 {
         let message = format!("this ppu reads version 1, the file says {version}");
-        found.push(source.problem(None, "", "version", message, "write `version = 1`, or use the ppu that the file was written for"));
+        found.push(source.problem(
+            None,
+            "",
+            "version",
+            message,
+            "write `version = 1`, or use the ppu that the file was written for",
+        ));
     }
 }
 

@@ -53,7 +53,8 @@ impl Goal {
     /// Satisfaction with a value, 0 (worthless) to 1 (fully satisfying): the linear desirability of Derringer and Suich,
     /// J. Qual. Technol. 12, 214 (1980).
     pub fn desirability(&self, value: f64) -> f64 {
-        let ramp = |worthless: f64, satisfying: f64, x: f64| ((x - worthless) / (satisfying - worthless)).clamp(0.0, 1.0);
+        let ramp =
+            |worthless: f64, satisfying: f64, x: f64| ((x - worthless) / (satisfying - worthless)).clamp(0.0, 1.0);
         match *self {
             Goal::Maximize { low, high } => ramp(low, high, value),
             Goal::Minimize { low, high } => ramp(high, low, value),

@@ -75,6 +75,9 @@ pub struct Step {
     pub leases: Vec<String>,
     /// What it does.
     pub action: StepAction,
+    /// Whether it is done even after another step has failed: putting the sample back, rinsing. It then waits only for
+    /// those of its predecessors that still happen.
+    pub cleanup: bool,
     /// Line in the protocol file.
     pub line: Option<usize>,
 }
@@ -127,7 +130,8 @@ impl Plan {
             StepAction::Command { capability, device, .. } => (capability.as_str(), device.as_ref()),
             StepAction::Transfer { .. } => (TRANSFER.0, None),
         };
-        let leased: Vec<&DeviceId> = step.leases.iter().filter_map(|name| self.lease(name)).flat_map(|l| &l.devices).collect();
+        let leased: Vec<&DeviceId> =
+            step.leases.iter().filter_map(|name| self.lease(name)).flat_map(|l| &l.devices).collect();
         let able = || lab.devices.iter().filter(|device| device.provides(capability)).map(|device| &device.id);
         match fixed {
             Some(fixed) => able().filter(|id| *id == fixed).collect(),
@@ -222,7 +226,11 @@ impl Plan {
             cure,
         };
         for device in lease.devices.iter().filter(|id| lab.device(id).is_none()) {
-            found.push(problem("devices", format!("the lab has no device \"{device}\""), lab.device_cure(device.as_str())));
+            found.push(problem(
+                "devices",
+                format!("the lab has no device \"{device}\""),
+                lab.device_cure(device.as_str()),
+            ));
         }
         if let Some(capability) = lease.capability.as_deref().filter(|c| !lab.devices.iter().any(|d| d.provides(c))) {
             found.push(problem(
@@ -255,7 +263,8 @@ impl Plan {
         }
         let eligible = self.eligible(step, lab);
         if eligible.is_empty() {
-            let who = device.as_ref().map_or("no device of this lab has".to_owned(), |id| format!("\"{id}\" does not have"));
+            let who =
+                device.as_ref().map_or("no device of this lab has".to_owned(), |id| format!("\"{id}\" does not have"));
             found.push(self.problem(
                 step,
                 "command",

@@ -106,6 +106,8 @@ struct RawStep {
     #[serde(default)]
     leases: Vec<String>,
     when: Option<Spanned<String>>,
+    #[serde(default)]
+    cleanup: bool,
 }
 
 impl Protocol {
@@ -219,14 +221,25 @@ impl Protocol {
         Problems::or(found, plan)
     }
 
-    fn values(&self, source: &Source<'_>, given: &BTreeMap<String, f64>, found: &mut Vec<Problem>) -> BTreeMap<String, f64> {
+    fn values(
+        &self,
+        source: &Source<'_>,
+        given: &BTreeMap<String, f64>,
+        found: &mut Vec<Problem>,
+    ) -> BTreeMap<String, f64> {
         for name in given.keys().filter(|name| !self.parameters.iter().any(|parameter| &parameter.name == *name)) {
             let known: Vec<_> = self.parameters.iter().map(|parameter| parameter.name.as_str()).collect();
             let cure = match nearest(name, known.iter().copied()) {
                 Some(near) => format!("did you mean \"{near}\"?"),
                 None => format!("it has: {}", known.join(", ")),
             };
-            found.push(source.problem(None, format!("parameter \"{name}\""), "", "the protocol has no such parameter", cure));
+            found.push(source.problem(
+                None,
+                format!("parameter \"{name}\""),
+                "",
+                "the protocol has no such parameter",
+                cure,
+            ));
         }
         let mut names = BTreeMap::new();
         for parameter in &self.parameters {
@@ -257,13 +270,17 @@ impl Protocol {
         for name in &raw.devices {
             match DeviceId::new(name.clone()) {
                 Ok(id) => devices.push(id),
-                Err(error) => found.push(source.problem(Some(at), subject(), "devices", error.to_string(), "name a device")),
+                Err(error) => {
+                    found.push(source.problem(Some(at), subject(), "devices", error.to_string(), "name a device"))
+                }
             }
         }
         for name in &raw.positions {
             match PositionId::new(name.clone()) {
                 Ok(id) => positions.push(id),
-                Err(error) => found.push(source.problem(Some(at), subject(), "positions", error.to_string(), "name a position")),
+                Err(error) => {
+                    found.push(source.problem(Some(at), subject(), "positions", error.to_string(), "name a position"))
+                }
             }
         }
         let (name, capability) = (raw.name.get_ref().clone(), raw.capability.clone());
@@ -319,7 +336,15 @@ impl Protocol {
         if let Ok(action) = action {
             let title = raw.title.clone().unwrap_or_else(|| name.replace('_', " "));
             let line = Some(source.line(at));
-            plan.steps.push(Step { name: name.clone(), title, after, leases: raw.leases.clone(), action, line });
+            plan.steps.push(Step {
+                name: name.clone(),
+                title,
+                after,
+                leases: raw.leases.clone(),
+                action,
+                cleanup: raw.cleanup,
+                line,
+            });
         }
     }
 

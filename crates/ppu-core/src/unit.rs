@@ -201,7 +201,8 @@ impl Quantity {
             return None;
         }
         let same = self.unit == unit;
-        let value = if same { self.value } else { (self.value * from_factor + from_offset - into_offset) / into_factor };
+        let value =
+            if same { self.value } else { (self.value * from_factor + from_offset - into_offset) / into_factor };
         Some(Quantity { value, unit })
     }
 }

@@ -3,8 +3,8 @@
 use ppu_core::capability::PropertySpec;
 use ppu_core::plan::LeaseSpec;
 use ppu_core::{
-    ActionClass, ArgumentKind, ArgumentSpec, Arguments, AttemptState, CapabilitySpec, CommandKey, CommandSpec, DeviceId,
-    Manifest, Place, Plan, PositionId, Problem, Quantity, ResultSpec, Step, StepAction, StepId, Unit, Value,
+    ActionClass, ArgumentKind, ArgumentSpec, Arguments, AttemptState, CapabilitySpec, CommandKey, CommandSpec,
+    DeviceId, Manifest, Place, Plan, PositionId, Problem, Quantity, ResultSpec, Step, StepAction, StepId, Unit, Value,
 };
 
 use crate::{capability::v1 as wire_capability, common::v1 as wire, device::v1 as wire_device, plan::v1 as wire_plan};
@@ -93,7 +93,8 @@ impl TryFrom<&wire::CommandKey> for CommandKey {
         if key.attempt == 0 {
             return Err(ConversionError::new("key.attempt", "attempts count from 1"));
         }
-        let step = StepId::new(key.step.clone()).map_err(|error| ConversionError::new("key.step", error.to_string()))?;
+        let step =
+            StepId::new(key.step.clone()).map_err(|error| ConversionError::new("key.step", error.to_string()))?;
         Ok(CommandKey { step, attempt: key.attempt })
     }
 }
@@ -175,14 +176,10 @@ impl From<&ArgumentSpec> for wire_capability::ArgumentSpec {
     fn from(spec: &ArgumentSpec) -> Self {
         use wire_capability::argument_spec::Kind;
         let kind = match &spec.kind {
-            ArgumentKind::Quantity { unit, min, max } => Kind::Quantity(wire_capability::QuantityRange {
-                unit: unit.symbol().to_owned(),
-                min: *min,
-                max: *max,
-            }),
-            ArgumentKind::Integer { min, max } => {
-                Kind::Integer(wire_capability::IntegerRange { min: *min, max: *max })
+            ArgumentKind::Quantity { unit, min, max } => {
+                Kind::Quantity(wire_capability::QuantityRange { unit: unit.symbol().to_owned(), min: *min, max: *max })
             }
+            ArgumentKind::Integer { min, max } => Kind::Integer(wire_capability::IntegerRange { min: *min, max: *max }),
             ArgumentKind::Choice(words) => Kind::Choice(wire_capability::Choice { words: words.clone() }),
             ArgumentKind::Text => Kind::Text(wire_capability::Text {}),
             ArgumentKind::Flag => Kind::Flag(wire_capability::Flag {}),
@@ -383,6 +380,7 @@ fn step_to_wire(step: &Step) -> wire_plan::Step {
         after: step.after.clone(),
         leases: step.leases.clone(),
         action: Some(action),
+        cleanup: step.cleanup,
         line: step.line.unwrap_or(0) as u32,
     }
 }
@@ -415,6 +413,7 @@ fn step_from_wire(step: &wire_plan::Step) -> Result<Step, ConversionError> {
         after: step.after.clone(),
         leases: step.leases.clone(),
         action,
+        cleanup: step.cleanup,
         line: (step.line > 0).then_some(step.line as usize),
     })
 }

@@ -1,0 +1,498 @@
+//! Taking in facts. The one path by which the state changes, in operation and in recovery alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use ppu_core::objective::score;
+use ppu_core::{AttemptState, CommandKey, DeviceId, PositionId, RunId, SampleId, TrialId, plan};
+
+use crate::event::{Event, Fact, Outcome, Resolution, Verdict};
+use crate::lifecycle::{
+    CampaignEvent, CampaignState, IllegalTransition, LeaseEvent, LeaseState, LifeCycle, LinkEvent, LinkState, RunEvent,
+    RunState, StepEvent, StepState, TrialEvent, TrialState,
+};
+use crate::state::{Campaign, Device, Hold, Intent, Lease, Run, RunStep, Sample, State, Trial};
+
+/// A fact that cannot follow from those before it: the journal is not what this engine wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum EvolveError {
+    /// A life cycle has no such move.
+    #[error(transparent)]
+    Illegal(#[from] IllegalTransition),
+    /// The fact names something that does not exist.
+    #[error("the fact names the {noun} `{id}`, which does not exist")]
+    Unknown {
+        /// What it should have been.
+        noun: &'static str,
+        /// The name.
+        id: String,
+    },
+    /// An id that is not well-formed.
+    #[error(transparent)]
+    Id(#[from] ppu_core::ids::IdError),
+}
+
+fn unknown(noun: &'static str, id: impl ToString) -> EvolveError {
+    EvolveError::Unknown { noun, id: id.to_string() }
+}
+
+impl State {
+    fn device_mut(&mut self, id: &DeviceId) -> Result<&mut Device, EvolveError> {
+        self.devices.get_mut(id).ok_or_else(|| unknown("device", id))
+    }
+
+    fn run_mut(&mut self, id: &RunId) -> Result<&mut Run, EvolveError> {
+        self.runs.get_mut(id).map(Arc::make_mut).ok_or_else(|| unknown("run", id))
+    }
+
+    fn trial_mut(&mut self, id: &TrialId) -> Result<&mut Trial, EvolveError> {
+        self.trials.get_mut(id).map(Arc::make_mut).ok_or_else(|| unknown("trial", id))
+    }
+
+    fn campaign_mut(&mut self, id: &ppu_core::CampaignId) -> Result<&mut Campaign, EvolveError> {
+        self.campaigns.get_mut(id).map(Arc::make_mut).ok_or_else(|| unknown("campaign", id))
+    }
+
+    fn step_mut(&mut self, key: &CommandKey) -> Result<(RunId, usize, &mut RunStep), EvolveError> {
+        let (run, index) = self.find(key).ok_or_else(|| unknown("step", &key.step))?;
+        let step = &mut self.run_mut(&run)?.steps[index];
+        Ok((run, index, step))
+    }
+
+    /// Takes in one fact.
+    pub(crate) fn evolve(&mut self, fact: &Fact) -> Result<(), EvolveError> {
+        let now = fact.at_ms;
+        match &fact.event {
+            Event::LabOpened { lab, devices, positions, samples } => self.open(lab, devices, positions, samples),
+            Event::EpochStarted { epoch } => {
+                self.epoch = *epoch;
+                for device in self.devices.values_mut().filter(|device| device.link == LinkState::Attached) {
+                    device.link = device.link.next(LinkEvent::Lose)?;
+                    device.lost_because = "the scheduler was restarted".to_owned();
+                }
+            }
+            Event::DeviceDescribed { device, manifest, serial_number } => {
+                let device = self.device_mut(device)?;
+                device.manifest = Some(Arc::new(manifest.clone()));
+                device.serial_number.clone_from(serial_number);
+            }
+            Event::DeviceAttached { device, ledger_id, .. } => {
+                let device = self.device_mut(device)?;
+                device.link = device.link.next(LinkEvent::Attach)?;
+                device.ledger_id.clone_from(ledger_id);
+                device.lost_because.clear();
+            }
+            Event::DeviceLost { device, reason } => {
+                let device = self.device_mut(device)?;
+                device.link = device.link.next(LinkEvent::Lose)?;
+                device.lost_because.clone_from(reason);
+            }
+            Event::AttemptAdopted { device, key } => {
+                self.device_mut(device)?.adopted.insert(key.clone());
+            }
+            Event::CampaignCreated { .. }
+            | Event::CampaignEnding { .. }
+            | Event::CampaignCompleted { .. }
+            | Event::CampaignStopped { .. } => self.evolve_campaign(now, &fact.event)?,
+            Event::Proposed { campaign, round, trials, .. } => self.proposed(campaign, *round, trials)?,
+            Event::TrialDecided { .. } | Event::TrialObserved { .. } | Event::TrialFailed { .. } => {
+                self.evolve_trial(now, &fact.event)?;
+            }
+            Event::RunSubmitted { run, trial, plan, request_id } => {
+                self.submit(run, trial.as_ref(), plan, request_id)?;
+            }
+            Event::RunStarted { run, sample } => self.start(run, sample.as_ref())?,
+            Event::LeaseGranted { run, lease, devices, positions, fencing } => {
+                let granted = Lease {
+                    state: LeaseState::Wanted.next(LeaseEvent::Grant)?,
+                    devices: devices.clone(),
+                    positions: positions.clone(),
+                    fencing: *fencing,
+                };
+                self.run_mut(run)?.leases.insert(lease.clone(), granted);
+                for id in devices {
+                    self.device_mut(id)?.lease = Some((run.clone(), lease.clone()));
+                }
+                self.fencing = *fencing;
+            }
+            Event::LeaseReleased { run, lease } => self.release(run, lease)?,
+            Event::StepIntended { key, device, capability, command, arguments, sample, positions } => {
+                let intent = Intent {
+                    key: key.clone(),
+                    device: device.clone(),
+                    capability: capability.clone(),
+                    command: command.clone(),
+                    arguments: arguments.clone(),
+                    sample: sample.clone(),
+                    positions: positions.clone(),
+                };
+                self.intend(now, intent)?;
+            }
+            Event::StepAccepted { key } => {
+                let (_, _, step) = self.step_mut(key)?;
+                step.state = step.state.next(StepEvent::Promise)?;
+            }
+            Event::StepEnded { key, device, outcome, .. } => self.end(now, key, device, outcome)?,
+            Event::StepSkipped { step, achieved, reason } => {
+                let key = CommandKey { step: step.clone(), attempt: 1 };
+                let (_, _, step) = self.step_mut(&key)?;
+                step.state = step.state.next(if *achieved { StepEvent::Finish } else { StepEvent::Skip })?;
+                step.achieved = *achieved;
+                step.message.clone_from(reason);
+                step.ended_ms = now;
+            }
+            Event::DoubtResolved { key, verdict, resolution, sample_position } => {
+                self.resolve(now, key, *verdict, resolution, sample_position.as_ref())?;
+            }
+            Event::RunCompleted { run } => self.finish(now, run, RunEvent::Complete, "")?,
+            Event::RunFailed { run, reason } => self.finish(now, run, RunEvent::Fail, reason)?,
+            Event::RunClosed { run, device } => {
+                self.run_mut(run)?.unclosed.remove(device);
+            }
+            Event::LabPaused { who, reason } => {
+                self.hold = Some(Hold { stopped: false, who: who.clone(), reason: reason.clone() });
+            }
+            Event::LabStopped { who, reason } => {
+                self.hold = Some(Hold { stopped: true, who: who.clone(), reason: reason.clone() });
+            }
+            Event::LabResumed { .. } => self.hold = None,
+        }
+        Ok(())
+    }
+
+    fn open(
+        &mut self,
+        lab: &str,
+        devices: &BTreeMap<DeviceId, Option<PositionId>>,
+        positions: &[PositionId],
+        samples: &BTreeMap<SampleId, PositionId>,
+    ) {
+        self.lab = lab.to_owned();
+        self.positions = positions.iter().cloned().collect();
+        for (id, sample_position) in devices {
+            let device = Device {
+                link: LinkState::FIRST,
+                lost_because: String::new(),
+                manifest: None,
+                serial_number: String::new(),
+                sample_position: sample_position.clone(),
+                ledger_id: String::new(),
+                busy: None,
+                busy_since_ms: 0,
+                busy_total_ms: 0,
+                commands: 0,
+                adopted: BTreeSet::new(),
+                lease: None,
+            };
+            self.devices.insert(id.clone(), device);
+        }
+        for (id, position) in samples {
+            let sample = Sample { position: Some(position.clone()), run: None, used: false, in_doubt: false };
+            self.samples.insert(id.clone(), sample);
+        }
+    }
+
+    fn evolve_campaign(&mut self, now: i64, event: &Event) -> Result<(), EvolveError> {
+        match event {
+            Event::CampaignCreated { campaign, spec, protocol_file, protocol_toml, request_id } => {
+                let created = Campaign {
+                    state: CampaignState::FIRST,
+                    spec: (**spec).clone(),
+                    protocol_file: protocol_file.clone(),
+                    protocol_toml: protocol_toml.clone(),
+                    request_id: request_id.clone(),
+                    trials: Vec::new(),
+                    rounds: 0,
+                    ended: String::new(),
+                    created_ms: now,
+                };
+                self.campaign_order.push(campaign.clone());
+                self.campaigns.insert(campaign.clone(), Arc::new(created));
+            }
+            Event::CampaignEnding { campaign, reason } => {
+                let campaign = self.campaign_mut(campaign)?;
+                campaign.state = campaign.state.next(CampaignEvent::ReachEnd)?;
+                campaign.ended.clone_from(reason);
+            }
+            Event::CampaignCompleted { campaign } => {
+                let campaign = self.campaign_mut(campaign)?;
+                campaign.state = campaign.state.next(CampaignEvent::Finish)?;
+            }
+            Event::CampaignStopped { campaign, who, reason } => {
+                let campaign = self.campaign_mut(campaign)?;
+                campaign.state = campaign.state.next(CampaignEvent::Stop)?;
+                campaign.ended = format!("stopped by {who}: {reason}");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn proposed(
+        &mut self,
+        id: &ppu_core::CampaignId,
+        round: u32,
+        trials: &[crate::event::ProposedTrial],
+    ) -> Result<(), EvolveError> {
+        let campaign = self.campaign_mut(id)?;
+        campaign.rounds = round;
+        let asks = campaign.spec.approval == ppu_core::campaign::ApprovalPolicy::Ask;
+        let mut made = Vec::new();
+        for proposed in trials {
+            let number = campaign.trials.len() as u32 + 1;
+            let trial_id = TrialId::new(format!("{id}-t{number:03}"))?;
+            campaign.trials.push(trial_id.clone());
+            let first = TrialState::FIRST;
+            let trial = Trial {
+                campaign: id.clone(),
+                number,
+                round,
+                state: if asks { first } else { first.next(TrialEvent::Accept)? },
+                proposed: proposed.clone(),
+                run: None,
+                decision: String::new(),
+                observation: None,
+                score: None,
+                failure: String::new(),
+                ended_ms: 0,
+            };
+            made.push((trial_id, Arc::new(trial)));
+        }
+        self.trials.extend(made);
+        Ok(())
+    }
+
+    fn evolve_trial(&mut self, now: i64, event: &Event) -> Result<(), EvolveError> {
+        match event {
+            Event::TrialDecided { trial, accept, who, reason } => {
+                let trial = self.trial_mut(trial)?;
+                trial.state = trial.state.next(if *accept { TrialEvent::Accept } else { TrialEvent::Reject })?;
+                let verb = if *accept { "accepted" } else { "rejected" };
+                trial.decision =
+                    if reason.is_empty() { format!("{verb} by {who}") } else { format!("{verb} by {who}: {reason}") };
+            }
+            Event::TrialObserved { trial: id, observation } => {
+                let campaign =
+                    self.trials.get(id).map(|trial| trial.campaign.clone()).ok_or_else(|| unknown("trial", id))?;
+                let objectives =
+                    &self.campaigns.get(&campaign).ok_or_else(|| unknown("campaign", campaign))?.spec.objectives;
+                let score = observation.complete(objectives).map(|values| score(objectives, &values));
+                let trial = self.trial_mut(id)?;
+                trial.state = trial.state.next(TrialEvent::Observe)?;
+                trial.observation = Some((**observation).clone());
+                trial.score = score;
+                trial.ended_ms = now;
+            }
+            Event::TrialFailed { trial, reason } => {
+                let trial = self.trial_mut(trial)?;
+                trial.state = trial.state.next(TrialEvent::Fail)?;
+                trial.failure.clone_from(reason);
+                trial.ended_ms = now;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn submit(
+        &mut self,
+        id: &RunId,
+        trial: Option<&TrialId>,
+        plan: &ppu_core::Plan,
+        request_id: &str,
+    ) -> Result<(), EvolveError> {
+        let waiting = RunStep {
+            state: StepState::FIRST,
+            achieved: false,
+            attempts: 0,
+            device: None,
+            intent: None,
+            results: BTreeMap::new(),
+            artifacts: Vec::new(),
+            message: String::new(),
+            code: String::new(),
+            started_ms: 0,
+            ended_ms: 0,
+        };
+        let run = Run {
+            state: RunState::FIRST,
+            order: self.runs.len() as u64,
+            trial: trial.cloned(),
+            request_id: request_id.to_owned(),
+            plan: Arc::new(plan.clone()),
+            ranks: Arc::new(crate::priority::ranks(plan, self)),
+            sample: None,
+            home: None,
+            steps: vec![waiting; plan.steps.len()],
+            leases: BTreeMap::new(),
+            unclosed: BTreeSet::new(),
+            message: String::new(),
+        };
+        if let Some(trial) = trial {
+            let trial = self.trial_mut(trial)?;
+            trial.state = trial.state.next(TrialEvent::Start)?;
+            trial.run = Some(id.clone());
+        }
+        self.runs.insert(id.clone(), Arc::new(run));
+        self.live_runs.push(id.clone());
+        Ok(())
+    }
+
+    fn start(&mut self, id: &RunId, sample: Option<&SampleId>) -> Result<(), EvolveError> {
+        let mut home = None;
+        if let Some(sample_id) = sample {
+            let sample = self.samples.get_mut(sample_id).ok_or_else(|| unknown("sample", sample_id))?;
+            sample.run = Some(id.clone());
+            sample.used = true;
+            home.clone_from(&sample.position);
+        }
+        let run = self.run_mut(id)?;
+        run.state = run.state.next(RunEvent::Start)?;
+        run.sample = sample.cloned();
+        run.home = home;
+        Ok(())
+    }
+
+    fn release(&mut self, run_id: &RunId, name: &str) -> Result<(), EvolveError> {
+        let lease = self.run_mut(run_id)?.leases.get_mut(name).ok_or_else(|| unknown("lease", name))?;
+        lease.state = lease.state.next(LeaseEvent::Release)?;
+        for id in lease.devices.clone() {
+            self.device_mut(&id)?.lease = None;
+        }
+        Ok(())
+    }
+
+    fn intend(&mut self, now: i64, intent: Intent) -> Result<(), EvolveError> {
+        let device = self.device_mut(&intent.device)?;
+        device.busy = Some(intent.key.clone());
+        device.busy_since_ms = now;
+        let (run, _, step) = self.step_mut(&intent.key)?;
+        step.state = step.state.next(StepEvent::Intend)?;
+        step.attempts = intent.key.attempt;
+        step.device = Some(intent.device.clone());
+        step.started_ms = now;
+        let device = intent.device.clone();
+        step.intent = Some(Arc::new(intent));
+        self.run_mut(&run)?.unclosed.insert(device);
+        Ok(())
+    }
+
+    fn end(&mut self, now: i64, key: &CommandKey, device_id: &DeviceId, outcome: &Outcome) -> Result<(), EvolveError> {
+        let adopted = self.device_mut(device_id)?.adopted.remove(key);
+        if adopted && self.find(key).is_none() {
+            return Ok(());
+        }
+        let (run_id, _, step) = self.step_mut(key)?;
+        let event = match outcome.state {
+            AttemptState::Succeeded | AttemptState::ResolvedDone => StepEvent::Finish,
+            AttemptState::InDoubt => StepEvent::Doubt,
+            AttemptState::FailedNoEffect | AttemptState::ResolvedNotDone if key.attempt < crate::MAX_ATTEMPTS => {
+                StepEvent::Retry
+            }
+            _ => StepEvent::Fail,
+        };
+        step.state = step.state.next(event)?;
+        step.achieved = event == StepEvent::Finish;
+        step.results.clone_from(&outcome.results);
+        step.artifacts.clone_from(&outcome.artifacts);
+        step.message.clone_from(&outcome.message);
+        step.code.clone_from(&outcome.code);
+        step.ended_ms = now;
+        let intent = step.intent.clone();
+        if event == StepEvent::Doubt {
+            let run = self.run_mut(&run_id)?;
+            if run.state == RunState::Running {
+                run.state = run.state.next(RunEvent::Hold)?;
+            }
+            run.message = format!("step {} is in doubt: {}", key.step.parts().1, outcome.message);
+            return Ok(());
+        }
+        self.free(now, device_id, key)?;
+        if let Some(intent) = intent {
+            self.place_sample(&intent, outcome);
+        }
+        Ok(())
+    }
+
+    /// The device has done with the attempt.
+    fn free(&mut self, now: i64, device: &DeviceId, key: &CommandKey) -> Result<(), EvolveError> {
+        let device = self.device_mut(device)?;
+        if device.busy.as_ref() == Some(key) {
+            device.busy = None;
+            device.busy_total_ms += (now - device.busy_since_ms).max(0);
+            device.commands += 1;
+        }
+        Ok(())
+    }
+
+    /// What an ended attempt says of the sample's place.
+    fn place_sample(&mut self, intent: &Intent, outcome: &Outcome) {
+        let Some(sample) = intent.sample.as_ref().and_then(|id| self.samples.get_mut(id)) else { return };
+        let is_transfer = intent.capability == plan::TRANSFER.0;
+        if let Some(position) = &outcome.sample_position {
+            sample.position = Some(position.clone());
+        } else if is_transfer && outcome.state.is_done() {
+            sample.position = intent.positions.get(1).cloned();
+        } else if is_transfer && !outcome.state.allows_next_attempt() {
+            // A movement that failed in part leaves the sample nobody knows where.
+            sample.position = None;
+            sample.in_doubt = true;
+        }
+    }
+
+    fn resolve(
+        &mut self,
+        now: i64,
+        key: &CommandKey,
+        verdict: Verdict,
+        resolution: &Resolution,
+        sample_position: Option<&PositionId>,
+    ) -> Result<(), EvolveError> {
+        let (run_id, _, step) = self.step_mut(key)?;
+        let (event, state) = match verdict {
+            Verdict::Done => (StepEvent::Finish, AttemptState::ResolvedDone),
+            Verdict::NotDone => (StepEvent::Retry, AttemptState::ResolvedNotDone),
+            Verdict::Scrapped => (StepEvent::Fail, AttemptState::ResolvedScrapped),
+        };
+        step.state = step.state.next(event)?;
+        step.achieved = verdict == Verdict::Done;
+        step.ended_ms = now;
+        step.message = format!("{state} by {}: {}", resolution.who, resolution.inspected);
+        let intent = step.intent.clone();
+        if let Some(intent) = intent {
+            self.free(now, &intent.device, key)?;
+            let outcome = Outcome {
+                state,
+                results: BTreeMap::new(),
+                artifacts: Vec::new(),
+                message: String::new(),
+                code: String::new(),
+                sample_position: sample_position.cloned(),
+            };
+            self.place_sample(&intent, &outcome);
+        }
+        let run = self.run_mut(&run_id)?;
+        if run.state == RunState::Held && !run.steps.iter().any(|step| step.state == StepState::InDoubt) {
+            run.state = run.state.next(RunEvent::Release)?;
+            run.message.clear();
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, now: i64, id: &RunId, event: RunEvent, reason: &str) -> Result<(), EvolveError> {
+        let run = self.run_mut(id)?;
+        run.state = run.state.next(event)?;
+        run.message = reason.to_owned();
+        let (sample, trial) = (run.sample.clone(), run.trial.clone());
+        self.live_runs.retain(|live| live != id);
+        if let Some(sample) = sample.and_then(|id| self.samples.get_mut(&id)) {
+            sample.run = None;
+        }
+        if let (Some(trial), RunEvent::Complete) = (&trial, event) {
+            let trial = self.trial_mut(trial)?;
+            trial.state = trial.state.next(TrialEvent::Measure)?;
+            trial.ended_ms = now;
+        }
+        Ok(())
+    }
+}

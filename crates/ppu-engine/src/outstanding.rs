@@ -1,0 +1,87 @@
+//! What remains to be done, given all that is known. Asking twice gives the same answer; starting an effect twice is the
+//! shell's no-op, because each has an id.
+
+use std::sync::Arc;
+
+use ppu_core::{CampaignId, DeviceId, RunId, TrialId};
+
+use crate::Engine;
+use crate::lifecycle::{CampaignState, LinkState, StepState, TrialState};
+use crate::state::Intent;
+
+/// Something that the shell must do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Send an intended command to its driver, which is in session.
+    Execute(Arc<Intent>),
+    /// Ask proposer, twin and optimizer for the next candidates.
+    Propose {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The round, counted from 1.
+        round: u32,
+        /// How many.
+        count: usize,
+    },
+    /// Turn the raw data of a trial into an observation.
+    Analyse {
+        /// The trial.
+        trial: TrialId,
+    },
+    /// Let a driver forget a run that is over.
+    CloseRun {
+        /// The run.
+        run: RunId,
+        /// The device.
+        device: DeviceId,
+    },
+}
+
+impl Effect {
+    /// The id by which the shell knows that it has started the effect already.
+    pub fn id(&self) -> String {
+        match self {
+            Effect::Execute(intent) => format!("execute {}", intent.key),
+            Effect::Propose { campaign, round, .. } => format!("propose {campaign} {round}"),
+            Effect::Analyse { trial } => format!("analyse {trial}"),
+            Effect::CloseRun { run, device } => format!("close {run} {device}"),
+        }
+    }
+}
+
+impl Engine {
+    /// Everything that remains to be done.
+    pub fn outstanding(&self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        let state = &self.state;
+        let attached = |id: &DeviceId| state.devices.get(id).is_some_and(|device| device.link == LinkState::Attached);
+        for (_, run) in state.live() {
+            let intended = run.steps.iter().filter(|step| step.state == StepState::Intended);
+            let intents = intended.filter_map(|step| step.intent.clone()).filter(|intent| attached(&intent.device));
+            effects.extend(intents.map(Effect::Execute));
+        }
+        for (id, campaign) in &state.campaigns {
+            for trial in campaign
+                .trials
+                .iter()
+                .filter(|id| state.trials.get(*id).is_some_and(|t| t.state == TrialState::Analysing))
+            {
+                effects.push(Effect::Analyse { trial: trial.clone() });
+            }
+            if campaign.state == CampaignState::Running {
+                let remaining = (campaign.spec.budget_trials as usize).saturating_sub(state.counted_trials(campaign));
+                let count = remaining.min(campaign.spec.batch as usize);
+                let open = state.open_trials(campaign);
+                let room = open + count <= (campaign.spec.in_flight as usize).max(count);
+                if count > 0 && (room || open == 0) {
+                    effects.push(Effect::Propose { campaign: id.clone(), round: campaign.rounds + 1, count });
+                }
+            }
+        }
+        for (id, run) in state.runs.iter().filter(|(_, run)| !run.is_live()) {
+            let devices = run.unclosed.iter().filter(|device| attached(device));
+            effects.extend(devices.map(|device| Effect::CloseRun { run: id.clone(), device: device.clone() }));
+        }
+        effects
+    }
+}

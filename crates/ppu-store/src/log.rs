@@ -64,10 +64,11 @@ impl<D: Disk> Log<D> {
             return Err(OpenError::TailLost { known: options.at_least, found: found.last_sequence() });
         }
         recovery::settle(&disk, &layout, &found, slot)?;
-        let tail_cut = recovery::unreported_cut(&disk, &layout, found.next_sequence)?;
+        let tail_cut = recovery::open_cuts(&disk, &layout, found.next_sequence)?.pop();
         let opened = Opened {
             id: id_of(&found),
             created,
+            first_sequence: found.segments.first().map_or(1, |segment| segment.header.first_sequence),
             next_sequence: found.next_sequence,
             chain_head: found.chain,
             tail_cut,

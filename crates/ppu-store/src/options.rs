@@ -113,6 +113,8 @@ pub struct Opened {
     pub id: LogId,
     /// Whether the log was made now.
     pub created: bool,
+    /// The first sequence kept: 1, unless the oldest segments were removed after they had been shipped (reliability 8.4).
+    pub first_sequence: u64,
     /// The sequence that the next record gets; 1 for an empty log.
     pub next_sequence: u64,
     /// Chain after the last record.

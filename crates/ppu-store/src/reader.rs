@@ -79,15 +79,21 @@ impl<D: Disk> LogReader<D> {
     /// [`ReadError::NotKept`] if the log begins later; otherwise as the iterator.
     pub fn read_from(&self, sequence: u64) -> Result<Entries<D>, ReadError> {
         let wanted = sequence.max(1);
-        let (start, last, must_reach) = match &self.source {
-            Source::Owner(tip) => self.start_at_mark(tip, wanted)?,
-            Source::Files { head } => (self.start_at_segment(wanted)?, u64::MAX, head.map(|slot| slot.end)),
+        let (last, must_reach, cursor) = match &self.source {
+            Source::Owner(tip) => {
+                let (durable, end) = {
+                    let tip = tip.lock();
+                    (tip.next_sequence - 1, tip.end)
+                };
+                (durable, Some(end), self.start_at_mark(tip, wanted)?)
+            }
+            Source::Files { head } => (u64::MAX, head.map(|slot| slot.end), self.start_at_segment(wanted)?),
         };
         Ok(Entries {
             disk: self.disk.clone(),
             layout: self.layout.clone(),
             id: self.id,
-            cursor: start,
+            cursor,
             wanted,
             last,
             must_reach,
@@ -96,29 +102,24 @@ impl<D: Disk> LogReader<D> {
         })
     }
 
-    fn start_at_mark(
-        &self,
-        tip: &SharedTip,
-        wanted: u64,
-    ) -> Result<(Cursor<D::File>, u64, Option<Position>), ReadError> {
-        let (mark, first, last, end) = {
+    fn start_at_mark(&self, tip: &SharedTip, wanted: u64) -> Result<Cursor<D::File>, ReadError> {
+        let (mark, first) = {
             let tip = tip.lock();
-            (tip.marks.before(wanted), tip.marks.first(), tip.next_sequence - 1, tip.end)
+            (tip.marks.before(wanted), tip.marks.first())
         };
-        if let Some(first) = first.filter(|first| first.sequence > wanted) {
-            return Err(ReadError::NotKept { asked: wanted, first: first.sequence });
-        }
-        let cursor = match mark {
-            Some(mark) => Cursor {
-                segment: OpenSegment::open(&self.disk, self.layout.segment(mark.segment_first))?,
-                number: mark.position.segment,
-                offset: mark.position.offset,
-                next_sequence: mark.sequence,
-                chain: mark.chain_before,
-            },
-            None => self.start_at_segment(wanted)?,
+        let Some(mark) = mark else {
+            return match first {
+                Some(first) => Err(ReadError::NotKept { asked: wanted, first: first.sequence }),
+                None => self.start_at_segment(wanted),
+            };
         };
-        Ok((cursor, last, Some(end)))
+        Ok(Cursor {
+            segment: OpenSegment::open(&self.disk, self.layout.segment(mark.segment_first))?,
+            number: mark.position.segment,
+            offset: mark.position.offset,
+            next_sequence: mark.sequence,
+            chain: mark.chain_before,
+        })
     }
 
     fn start_at_segment(&self, wanted: u64) -> Result<Cursor<D::File>, ReadError> {

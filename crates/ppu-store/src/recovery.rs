@@ -34,8 +34,14 @@ pub struct TailCut {
 
 /// Saves and cuts the torn tail, if there is one, and writes again in place whatever lies beyond `head`.
 pub(crate) fn settle<D: Disk>(disk: &D, layout: &Layout, scan: &Scan, head: HeadSlot) -> Result<(), DiskFailure> {
-    if let (Some(torn), Some(segment)) = (&scan.torn, scan.segments.last()) {
-        cut(disk, layout, scan.next_sequence, segment, torn)?;
+    if let Some(segment) = scan.segments.last() {
+        if let Some(torn) = &scan.torn {
+            save(disk, layout, scan.next_sequence, segment, torn)?;
+        }
+        // Earlier cuts are zeroed again too: the sync of one may have failed and only the page cache show the zeros.
+        for cut in open_cuts(disk, layout, scan.next_sequence)? {
+            zero(disk, segment, &cut)?;
+        }
     }
     let mut directory_is_stale = false;
     for segment in &scan.segments {
@@ -76,7 +82,7 @@ fn write_again<D: Disk>(disk: &D, segment: &ScannedSegment, from: u64) -> Result
 }
 
 /// The bytes are saved before they are removed; a crash in between only makes the next open save them once more.
-fn cut<D: Disk>(
+fn save<D: Disk>(
     disk: &D,
     layout: &Layout,
     sequence: u64,
@@ -84,32 +90,36 @@ fn cut<D: Disk>(
     torn: &Torn,
 ) -> Result<(), DiskFailure> {
     let dir = layout.torn();
-    let saved = list_torn(disk, layout)?.len();
-    let name = format!("{sequence:020}-{}-{}-{saved}.bin", segment.header.number, torn.offset);
+    let count = list_torn(disk, layout)?.len();
+    let name = format!("{sequence:020}-{}-{}-{count}.bin", segment.header.number, torn.offset);
     write_and_sync(disk, &dir.join(&name), &torn.bytes)?;
     disk.sync_dir(&dir).map_err(DiskFailure::at(DiskOperation::SyncDirectory, &dir))?;
-    let path = &segment.path;
-    let file = disk.open(path, OpenMode::ReadWrite).map_err(DiskFailure::at(DiskOperation::Open, path))?;
-    fill_with_zeros(&file, torn.offset, torn.offset + torn.bytes.len() as u64, path)?;
-    file.sync().map_err(DiskFailure::at(DiskOperation::Sync, path))?;
-    tracing::warn!(path = %path.display(), offset = torn.offset, bytes = torn.bytes.len(), saved_as = %name,
-        "the log ended in a torn write, which was cut");
+    tracing::warn!(path = %segment.path.display(), offset = torn.offset, bytes = torn.bytes.len(), saved_as = %name,
+        "the log ends in a torn write, which is cut");
     Ok(())
 }
 
-/// The cut at the end of the log that no record follows yet.
-pub(crate) fn unreported_cut<D: Disk>(
-    disk: &D,
-    layout: &Layout,
-    next_sequence: u64,
-) -> Result<Option<TailCut>, DiskFailure> {
-    let last = list_torn(disk, layout)?.into_iter().filter(|cut| cut.sequence == next_sequence).next_back();
-    let Some(mut cut) = last else {
-        return Ok(None);
-    };
-    let file = disk.open(&cut.saved_as, OpenMode::Read).map_err(DiskFailure::at(DiskOperation::Open, &cut.saved_as))?;
-    cut.bytes = file.length().map_err(DiskFailure::at(DiskOperation::Read, &cut.saved_as))?;
-    Ok(Some(cut))
+fn zero<D: Disk>(disk: &D, segment: &ScannedSegment, cut: &TailCut) -> Result<(), DiskFailure> {
+    let (from, to) = (cut.offset.max(segment.end), (cut.offset + cut.bytes).min(segment.length));
+    if cut.segment != segment.header.number || from >= to {
+        return Ok(());
+    }
+    let path = &segment.path;
+    let file = disk.open(path, OpenMode::ReadWrite).map_err(DiskFailure::at(DiskOperation::Open, path))?;
+    fill_with_zeros(&file, from, to, path)?;
+    file.sync().map_err(DiskFailure::at(DiskOperation::Sync, path))
+}
+
+/// The cuts at the end of the log that no record follows yet, the newest last.
+pub(crate) fn open_cuts<D: Disk>(disk: &D, layout: &Layout, next_sequence: u64) -> Result<Vec<TailCut>, DiskFailure> {
+    let mut cuts = list_torn(disk, layout)?;
+    cuts.retain(|cut| cut.sequence == next_sequence);
+    for cut in &mut cuts {
+        let path = &cut.saved_as;
+        let file = disk.open(path, OpenMode::Read).map_err(DiskFailure::at(DiskOperation::Open, path))?;
+        cut.bytes = file.length().map_err(DiskFailure::at(DiskOperation::Read, path))?;
+    }
+    Ok(cuts)
 }
 
 /// All cuts ever saved, in order; their lengths are not read.

@@ -168,7 +168,7 @@ fn efficiency(wavelength_nm: f64) -> f64 {
 /// Lamp times efficiency, about 1 at its highest: tungsten at 2800 K with a blue booster.
 fn lamp(wavelength_nm: f64) -> f64 {
     let tungsten = |nm: f64| nm.powi(-4) / ((1.438_777e7 / (nm * 2800.0)).exp() - 1.0);
-    (0.85 * tungsten(wavelength_nm) / tungsten(1000.0) + 0.15) * efficiency(wavelength_nm) / 0.66
+    (0.85 * tungsten(wavelength_nm) / tungsten(1000.0) + 0.15) * efficiency(wavelength_nm) / 0.557
 }
 
 /// What the converter shows for some photoelectrons.

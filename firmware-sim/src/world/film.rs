@@ -6,6 +6,8 @@ use super::truth::HiddenTruth;
 
 /// Reference thickness of the loss laws, nm.
 const LOSS_THICKNESS_NM: f64 = 450.0;
+/// Volume of a perovskite formula unit, cm³/mol (α-FAPbI3).
+const FORMULA_CM3: f64 = 155.0;
 /// A phase fraction below this is taken as gone: the Avrami law never ends, the arithmetic must.
 const GONE: f64 = 1e-9;
 /// Residual solvent per lead below which a film is dry.
@@ -148,6 +150,11 @@ impl Film {
         self.moles.of(Species::Lead) * per_lead * 1e3 / (self.area_m2 * self.coverage)
     }
 
+    /// Thickness reckoned from lead alone, nm: a film that loses organic ions keeps its escape length.
+    fn lead_thickness_nm(&self) -> f64 {
+        self.moles.of(Species::Lead) * FORMULA_CM3 * 1e3 / (self.area_m2 * self.coverage)
+    }
+
     /// Residual solvent per lead, unclamped.
     pub(crate) fn solvent_per_lead(&self) -> f64 {
         let lead = self.moles.of(Species::Lead);
@@ -210,7 +217,7 @@ impl Film {
         };
         let rates = Rates::at(&composition, temperature_k, around.humidity, truth);
         let dryness = (1.0 - self.solvent_per_lead().min(1.0)).powi(2);
-        let loss = around.loss_factor * LOSS_THICKNESS_NM / self.thickness_nm(truth).max(1.0);
+        let loss = around.loss_factor * LOSS_THICKNESS_NM / self.lead_thickness_nm().max(1.0);
         let (lose_ma, lose_fa) = (rates.lose_ma * loss, rates.lose_fa * loss);
         self.turn(rates.free_energy < 0.0);
         let mut speed = [rates.crystallise * dryness, rates.to_alpha, rates.to_delta_o, rates.to_delta_h];

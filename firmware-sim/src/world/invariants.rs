@@ -59,11 +59,11 @@ impl World {
         for (id, sample) in &self.samples {
             let fractions = sample.film.lead_fractions();
             let sum: f64 = fractions.iter().sum();
-            if (sum - 1.0).abs() > 1e-9 || fractions.iter().any(|f| !(*f >= 0.0)) {
+            if (sum - 1.0).abs() > 1e-9 || fractions.iter().any(|f| f.is_nan() || *f < 0.0) {
                 return broken("C-2", format!("{id}: lead fractions {fractions:?}"));
             }
             let moles = &sample.film.moles;
-            if moles.0.iter().any(|n| !(*n >= -1e-18)) {
+            if moles.0.iter().any(|n| n.is_nan() || *n < -1e-18) {
                 return broken("C-2", format!("{id}: amounts {moles:?}"));
             }
             let positive = moles.a_site() + 2.0 * moles.of(Species::Lead);
@@ -146,7 +146,7 @@ impl World {
         }
         let coldest_k = self.config.ambient.temperature_c + ZERO_C - 0.5;
         for (id, sample) in &self.samples {
-            if !(sample.film.temperature_k >= coldest_k) {
+            if sample.film.temperature_k.is_nan() || sample.film.temperature_k < coldest_k {
                 return broken("C-6", format!("{id} is at {} K", sample.film.temperature_k));
             }
         }

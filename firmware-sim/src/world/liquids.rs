@@ -63,7 +63,8 @@ impl Vial {
     pub(crate) fn draw(&mut self, volume_ul: f64) -> Moles {
         let total = self.content().volume_ul();
         let volume = volume_ul.min((total - self.dead_ul).max(0.0));
-        if volume <= 0.0 {
+        // Less than a picolitre above the tube's end is arithmetic, not liquid.
+        if volume <= 1e-6 {
             return Moles::default();
         }
         let fresh = self.fresh.volume_ul();

@@ -61,7 +61,7 @@ impl Stream {
 
     /// Poisson count: inversion below 10, Hörmann's transformed rejection (PTRS, 1993) above.
     pub(crate) fn poisson(&mut self, mean: f64) -> u64 {
-        if !(mean > 0.0) {
+        if mean.is_nan() || mean <= 0.0 {
             return 0;
         }
         if mean < 10.0 { self.poisson_inversion(mean) } else { self.poisson_rejection(mean) }

@@ -86,7 +86,7 @@ impl World {
         let clung = landing.detail.get("clung").and_then(Value::as_bool).unwrap_or(false);
         let outcome = if clung || (volume_ul > 0.0 && realised_ul <= 0.0) {
             Outcome::Failed
-        } else if spilled_ul > 0.0 || !held_liquid {
+        } else if spilled_ul > 0.0 || (!held_liquid && role != PortRole::Waste) {
             Outcome::Partial
         } else {
             Outcome::Done

@@ -13,7 +13,7 @@ use ppu_diffraction::structure::{Phase, StructureError};
 /// Å³ per cell to cm³/mol.
 const CM3_PER_A3: f64 = 0.602_214;
 /// Scale that gives the strongest line of a 450 nm film of α-FAPbI3 3000 counts/s.
-const SCALE: f64 = 9.0e3;
+const SCALE: f64 = 15.8;
 /// Attenuation of the solvate for Cu Kα, 1/cm: perovskite diluted by its solvent.
 const WET_ATTENUATION: f64 = 600.0;
 /// Molar volume of the solvate, cm³ per mol lead.
@@ -21,6 +21,9 @@ const WET_VOLUME: f64 = 230.0;
 /// Strongest line of pure Cs4PbX6 and of the solvate against the perovskite's, counts/s per volume share.
 const CS4_HEIGHT: f64 = 1500.0;
 const WET_HEIGHT: f64 = 900.0;
+
+/// Above this temperature a film creeps and keeps no tension, K.
+const RELAXES_K: f64 = 373.0;
 
 /// A phase of the film on its way into a pattern.
 struct Part {
@@ -142,7 +145,7 @@ fn parts(
     if alpha > 1e-6 {
         let form = alpha_form(composition, film.temperature_k);
         // Cooling from the temperature of crystallisation pulls the film in its plane and thins its planes.
-        let tension = (4.7e-5 - 0.9e-5) * (film.crystallised_k - film.temperature_k).max(0.0);
+        let tension = (4.7e-5 - 0.9e-5) * (film.crystallised_k.min(RELAXES_K) - film.temperature_k).max(0.0);
         let edge = edge_a(composition, film.temperature_k, truth) * (1.0 - 0.86 * 0.4 * tension);
         let a_site = (composition.cs, composition.fa, composition.ma);
         let phase = library::alpha(form, &library::Composition::new(a_site.0, a_site.1, a_site.2, br, 0.0)?, edge)?;

@@ -18,25 +18,21 @@ pub(crate) struct Energy {
     pub(crate) lost_j: f64,
 }
 
-/// A controller with proportional, integral and derivative terms; the derivative sees the measured value only.
+/// A controller with proportional and integral terms and a feed-forward.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Pid {
     gain_w_per_k: f64,
     integral_s: f64,
-    derivative_s: f64,
     limit_w: f64,
     /// Whether the integral stops while the output is at its limit. Without, only its size is limited.
     anti_windup: bool,
     integral_w: f64,
-    previous_c: Option<f64>,
 }
 
 impl Pid {
     fn output(&mut self, setpoint_c: f64, measured_c: f64, forward_w: f64) -> f64 {
         let error = setpoint_c - measured_c;
-        let slope = self.previous_c.map_or(0.0, |before| (measured_c - before) / STEP_S);
-        self.previous_c = Some(measured_c);
-        let wanted = self.gain_w_per_k * (error - self.derivative_s * slope) + self.integral_w + forward_w;
+        let wanted = self.gain_w_per_k * error + self.integral_w + forward_w;
         let saturated = (wanted > self.limit_w && error > 0.0) || (wanted < 0.0 && error < 0.0);
         if !(self.anti_windup && saturated) {
             self.integral_w += self.gain_w_per_k * error * STEP_S / self.integral_s;
@@ -49,7 +45,6 @@ impl Pid {
 
     fn reset(&mut self) {
         self.integral_w = 0.0;
-        self.previous_c = None;
     }
 }
 
@@ -119,15 +114,8 @@ impl Hotplate {
             #[cfg(test)]
             Tuning::Simc => (1.0, true),
         };
-        let pid = Pid {
-            gain_w_per_k: 37.5 * factor,
-            integral_s: 96.0,
-            derivative_s: 0.0,
-            limit_w: PLATE_LIMIT_W,
-            anti_windup,
-            integral_w: 0.0,
-            previous_c: None,
-        };
+        let pid =
+            Pid { gain_w_per_k: 37.5 * factor, integral_s: 96.0, limit_w: PLATE_LIMIT_W, anti_windup, integral_w: 0.0 };
         Self {
             setpoint_c: None,
             rpm: 0.0,
@@ -208,12 +196,17 @@ const FURNACE_LIMIT_W: f64 = 2400.0;
 /// A working set point that moves faster than this is followed at this pace, K/s.
 const FURNACE_RAMP_K_PER_S: f64 = 12.0 / 60.0;
 
+/// Time that heat takes from the controller's output to the tube, s: 20 s dead time and the lag of the tube.
+const TRAVEL_S: f64 = 62.0;
+
 /// A tube furnace: heater, tube and sample boat.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Furnace {
     setpoint_c: Option<f64>,
     /// The set point the controller follows, never faster than the furnace can.
     followed_c: f64,
+    /// Where the tube can be at best while the heat travels: what the controller compares with.
+    reference_c: f64,
     heater_c: f64,
     tube_c: f64,
     boat_c: f64,
@@ -229,21 +222,14 @@ pub(crate) struct Furnace {
 
 impl Furnace {
     pub(crate) fn new(ambient_c: f64, offset_k: f64, gas_flow_l_per_min: f64) -> Self {
-        // SIMC for an integrating process of 3130 J/K with an effective delay of 40 s (20 s dead time, half of the
-        // 40 s between heater and tube) and a closed-loop time of 60 s: K_c = 3130/100, T_i = 4·100 s; the other
-        // half of the lag is met by the derivative.
-        let pid = Pid {
-            gain_w_per_k: 31.3,
-            integral_s: 400.0,
-            derivative_s: 30.0,
-            limit_w: FURNACE_LIMIT_W,
-            anti_windup: true,
-            integral_w: 0.0,
-            previous_c: None,
-        };
+        // SIMC for an integrating process of 3130 J/K with an effective delay of 62 s and a closed-loop time of 95 s:
+        // K_c = 3130/157; T_i = 400 s, shorter than SIMC's 628 s, as the feed-forward leaves little to integrate.
+        let pid =
+            Pid { gain_w_per_k: 20.0, integral_s: 400.0, limit_w: FURNACE_LIMIT_W, anti_windup: true, integral_w: 0.0 };
         Self {
             setpoint_c: None,
             followed_c: ambient_c,
+            reference_c: ambient_c,
             heater_c: ambient_c,
             tube_c: ambient_c,
             boat_c: ambient_c,
@@ -261,6 +247,7 @@ impl Furnace {
     pub(crate) fn set(&mut self, setpoint_c: Option<f64>) {
         if self.setpoint_c.is_none() && setpoint_c.is_some() {
             self.followed_c = self.shown_c();
+            self.reference_c = self.followed_c;
             self.pid.reset();
         }
         self.setpoint_c = setpoint_c;
@@ -283,7 +270,8 @@ impl Furnace {
                 // The ramp's own heat is fed forward, so that the integral need not find it.
                 let forward = (HEATER_J_PER_K + TUBE_J_PER_K + BOAT_J_PER_K) * move_c / STEP_S
                     + FURNACE_LOSS_W_PER_K * (self.followed_c - self.ambient_c);
-                self.pid.output(self.followed_c, shown, forward)
+                self.reference_c += (self.followed_c - self.reference_c) * STEP_S / TRAVEL_S;
+                self.pid.output(self.reference_c, shown, forward)
             }
         };
         let power = self.delay.pass(self.power_w);

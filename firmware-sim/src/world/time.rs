@@ -26,7 +26,7 @@ impl World {
     /// Advances time; never backward (C-5). Heated bodies and the films in them move on a grid of one second, all
     /// other films when somebody touches them.
     pub fn advance_to(&mut self, now_s: f64) {
-        if !(now_s > self.now_s) {
+        if now_s.is_nan() || now_s <= self.now_s {
             return;
         }
         let busy_plates = self.plates.values().any(|plate| !plate.is_settled());

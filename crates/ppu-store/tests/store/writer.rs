@@ -152,6 +152,19 @@ fn head_follows_a_log_that_is_never_quiet_every_256_batches() {
 }
 
 #[test]
+fn the_slots_of_head_are_written_in_turn_so_that_one_is_always_whole() {
+    let disk = SimDisk::new(1);
+    let (mut log, _) = open(&disk).unwrap();
+    for last in 1..5 {
+        log.append(&[vec![1]]).unwrap();
+        log.write_head().unwrap();
+        let mut slots = verify(&disk, DIR).unwrap().head_slots.map(|slot| slot.unwrap().sequence);
+        slots.sort_unstable();
+        assert_eq!(slots, [last - 1, last]);
+    }
+}
+
+#[test]
 fn dropping_the_last_handle_writes_what_is_queued() {
     let disk = SimDisk::new(1);
     let (writer, release) = held(&disk);

@@ -49,7 +49,7 @@ fn lead_in_alpha(film: &FilmTruth) -> f64 {
 
 #[test]
 fn fractions_and_cells_are_recovered_within_their_uncertainty() {
-    let count = 40;
+    let count = 16;
     let (mut inside_1, mut inside_2, mut cells_2, mut worst) = (0, 0, 0, 0.0_f64);
     for seed in 0..count {
         let film = random_film(seed);
@@ -68,8 +68,8 @@ fn fractions_and_cells_are_recovered_within_their_uncertainty() {
     }
     println!("within u {inside_1}, 2u {inside_2} of {count}; cells {cells_2}; worst error {worst:.3}");
     // A Gaussian error leaves 68 % within u and 95 % within 2 u.
-    assert!(inside_2 >= 36 && inside_1 >= 22, "{inside_1} within u, {inside_2} within 2u of {count}");
-    assert!(cells_2 >= 36, "{cells_2} cells of {count} within 2u");
+    assert!(inside_2 >= 14 && inside_1 >= 8, "{inside_1} within u, {inside_2} within 2u of {count}");
+    assert!(cells_2 >= 14, "{cells_2} cells of {count} within 2u");
     assert!(worst < 0.1, "{worst}");
 }
 

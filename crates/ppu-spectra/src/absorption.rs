@@ -23,7 +23,7 @@ const EXCITON_STATES: u32 = 5;
 /// Broadening reaches this many standard deviations.
 const REACH: f64 = 6.0;
 /// Intervals of Simpson's rule over the reach.
-const INTERVALS: usize = 120;
+const INTERVALS: usize = 60;
 /// Energy step of the table.
 const TABLE_STEP_EV: f64 = 0.002;
 /// The table ends this far above the continuum edge; beyond, the formula itself is evaluated.
@@ -102,6 +102,16 @@ impl AbsorptionModel {
     /// [`ModelError::Parameter`] for a gap outside 0.5 to 6 eV, a binding energy outside 0.1 meV to 0.3 eV, or an Urbach
     /// energy or broadening outside 1 to 200 meV.
     pub fn new(edge: Edge) -> Result<Self, ModelError> {
+        let mut model = Self::without_table(edge)?;
+        // One entry below the join and one above the end serve the four-point interpolation.
+        let entries = ((edge.continuum_edge_ev() + TABLE_ABOVE_EV - model.join_ev) / TABLE_STEP_EV).ceil() as usize + 3;
+        model.table =
+            (0..entries).map(|index| model.raw_ln(model.join_ev + (index as f64 - 1.0) * TABLE_STEP_EV)).collect();
+        Ok(model)
+    }
+
+    /// The same model evaluated from its formula each time: cheaper where a hundred values are wanted, as in a fit.
+    pub(crate) fn without_table(edge: Edge) -> Result<Self, ModelError> {
         within("gap (eV)", edge.gap_ev, 0.5, 6.0)?;
         within("exciton binding energy (eV)", edge.binding_ev, 1e-4, 0.3)?;
         within("Urbach energy (eV)", edge.urbach_ev, 1e-3, 0.2)?;
@@ -110,10 +120,6 @@ impl AbsorptionModel {
         let mut model = Self { edge, scale, join_ev: 0.0, join_ln: 0.0, table: Vec::new() };
         model.join_ev = model.find_join();
         model.join_ln = model.raw_ln(model.join_ev);
-        // One entry below the join and one above the end serve the four-point interpolation.
-        let entries = ((edge.continuum_edge_ev() + TABLE_ABOVE_EV - model.join_ev) / TABLE_STEP_EV).ceil() as usize + 3;
-        model.table =
-            (0..entries).map(|index| model.raw_ln(model.join_ev + (index as f64 - 1.0) * TABLE_STEP_EV)).collect();
         Ok(model)
     }
 

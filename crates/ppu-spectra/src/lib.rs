@@ -3,18 +3,17 @@
 //! Everything here is pure: numbers in, values or typed errors out. Wavelengths in nm, energies in eV, absorption
 //! coefficients in cm⁻¹, thickness in nm.
 
+pub mod absorbance;
 pub mod absorption;
 pub mod emission;
 pub mod film;
+pub mod gap;
+mod least_squares;
+pub mod photoluminescence;
+pub mod raw;
 
 /// Planck's constant times the speed of light in eV nm (exact SI values).
 pub const HC_EV_NM: f64 = 1_239.841_98;
-
-/// Photon energy in eV of a wavelength in nm, and the other way round.
-#[must_use]
-pub fn convert(value: f64) -> f64 {
-    HC_EV_NM / value
-}
 
 /// Why a forward model cannot be evaluated.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]

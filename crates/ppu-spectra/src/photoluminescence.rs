@@ -1,0 +1,346 @@
+//! Photoluminescence line from raw spectra of sample and dark.
+//!
+//! Peak and width refer to the density per energy: the fit multiplies the model by hc/λ² before it meets the pixels. The
+//! response of the instrument is taken as flat; a line of 0.1 eV shifts by some meV where the response is steep.
+
+use crate::HC_EV_NM;
+use crate::emission::EmissionLine;
+use crate::least_squares::{linear, minimise};
+use crate::raw::{Detector, Estimate, Exposure, RawError, check_axis};
+
+/// Fewest usable pixels in the range.
+const FEWEST_PIXELS: usize = 40;
+/// A line must exceed its uncertainty by this factor: among some thirty independent places, chance rarely reaches 5.
+const DETECTED_SIGMAS: f64 = 5.0;
+/// One-sided 95 % quantile of a normal distribution.
+const ONE_SIDED_95: f64 = 1.645;
+/// Widths tried in the search for a line, in eV.
+const SEARCH_WIDTHS_EV: [f64; 3] = [0.06, 0.10, 0.16];
+/// Prior of the asymmetry: halide perovskites have a wider low-energy side.
+const ASYMMETRY_PRIOR: (f64, f64) = (0.1, 0.1);
+/// Relative uncertainty of the intensity by focus and laser power from one placement to the next.
+const INTENSITY_SYSTEMATIC: f64 = 0.05;
+/// Uncertainty of the peak by response and reabsorption, as a share of the width.
+const PEAK_SYSTEMATIC_SHARE: f64 = 0.01;
+/// Uncertainty of the width by the shape that is assumed.
+const WIDTH_SYSTEMATIC_SHARE: f64 = 0.02;
+/// A second line of this share of the first is pointed out.
+const SECOND_LINE_SHARE: f64 = 0.03;
+
+/// How to look for emission.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PlSettings {
+    /// Range of wavelengths in nm, without the laser line.
+    pub range_nm: (f64, f64),
+}
+
+impl Default for PlSettings {
+    fn default() -> Self {
+        Self { range_nm: (560.0, 1020.0) }
+    }
+}
+
+/// Why nothing can be said about emission.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum PlError {
+    /// The raw spectra cannot be used.
+    #[error("the raw spectra cannot be used")]
+    Raw(#[from] RawError),
+    /// Too few usable pixels in the range.
+    #[error("{pixels} usable pixels between {from_nm} and {to_nm} nm are too few (at least {FEWEST_PIXELS})")]
+    TooFewPixels {
+        /// Usable pixels.
+        pixels: usize,
+        /// Lower end in nm.
+        from_nm: f64,
+        /// Upper end in nm.
+        to_nm: f64,
+    },
+    /// The top of the line is clipped.
+    #[error("{pixels} pixels at the top of the line near {wavelength_nm:.0} nm are saturated: integrate for less time")]
+    Saturated {
+        /// Clipped pixels.
+        pixels: usize,
+        /// Their mean wavelength in nm.
+        wavelength_nm: f64,
+    },
+    /// Something is there, but no line describes it.
+    #[error("the signal near {energy_ev:.3} eV is not a line (significance {significance:.1})")]
+    NoFit {
+        /// Where in eV.
+        energy_ev: f64,
+        /// How many standard deviations it stands out.
+        significance: f64,
+    },
+}
+
+/// What a reader of the line should know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PlFlag {
+    /// Saturated pixels on the flank were left out.
+    Saturated {
+        /// Their number.
+        pixels: usize,
+    },
+    /// A second line stands beside the first, for example of a segregated mixed halide.
+    SecondLine {
+        /// Its energy in eV.
+        energy_ev: f64,
+        /// Its intensity as a share of the first.
+        share: f64,
+    },
+    /// The peak stands at the end of the range: position and intensity are extrapolated.
+    AtRangeEnd,
+    /// The line shape misses the data by more than noise.
+    PoorFit {
+        /// Reduced χ².
+        reduced_chi_squared: f64,
+    },
+}
+
+/// A photoluminescence line.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PlPeak {
+    /// Energy of the maximum (density per energy) in eV.
+    pub peak_ev: Estimate,
+    /// Full width at half maximum in eV.
+    pub fwhm_ev: Estimate,
+    /// Intensity of the whole line in photoelectrons per second.
+    pub electrons_per_s: Estimate,
+    /// Relative difference of the half widths, positive for a wide low-energy side.
+    pub asymmetry: f64,
+    /// Reduced χ² of the fit.
+    pub reduced_chi_squared: f64,
+    /// What else to know.
+    pub flags: Vec<PlFlag>,
+}
+
+/// The outcome of a measurement of emission.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Photoluminescence {
+    /// A line.
+    Emission(PlPeak),
+    /// None above the noise.
+    NoEmission {
+        /// Upper limit of the intensity of any line in the range, in photoelectrons per second.
+        upper_limit_electrons_per_s: f64,
+        /// Confidence of the limit for a line at the most favourable place.
+        confidence: f64,
+    },
+}
+
+/// Usable pixels: wavelength, signal in electrons per second and per nm, and its uncertainty.
+struct Signal {
+    wavelength: Vec<f64>,
+    value: Vec<f64>,
+    u: Vec<f64>,
+    saturated: Vec<f64>,
+}
+
+/// Finds and fits the strongest line.
+///
+/// # Errors
+/// [`PlError`]. A dark sample is not an error but [`Photoluminescence::NoEmission`] with an upper limit.
+pub fn photoluminescence(
+    wavelength_nm: &[f64],
+    sample: &Exposure,
+    dark: &Exposure,
+    detector: &Detector,
+    settings: &PlSettings,
+) -> Result<Photoluminescence, PlError> {
+    let signal = signal(wavelength_nm, sample, dark, detector, settings)?;
+    let best = search(&signal, &signal.value);
+    if best.significance < DETECTED_SIGMAS {
+        // A broad clipped region leaves no line to find, and is not darkness.
+        if signal.saturated.len() > 3 {
+            return Err(saturated(&signal.saturated));
+        }
+        // Light below the limit would have shown more than was seen in at most one case of twenty.
+        let limit = best.area.max(0.0) + ONE_SIDED_95 * best.u_area;
+        return Ok(Photoluminescence::NoEmission { upper_limit_electrons_per_s: limit, confidence: 0.95 });
+    }
+    let (line, found) =
+        fit_line(&signal, &best).ok_or(PlError::NoFit { energy_ev: best.energy, significance: best.significance })?;
+    let top: Vec<f64> = signal
+        .saturated
+        .iter()
+        .copied()
+        .filter(|wavelength| (HC_EV_NM / wavelength - line.peak_ev).abs() < 0.6 * line.fwhm_ev)
+        .collect();
+    if !top.is_empty() {
+        return Err(saturated(&top));
+    }
+    Ok(Photoluminescence::Emission(describe(&signal, &line, &found, detector)))
+}
+
+fn saturated(wavelengths: &[f64]) -> PlError {
+    let mean = wavelengths.iter().sum::<f64>() / wavelengths.len() as f64;
+    PlError::Saturated { pixels: wavelengths.len(), wavelength_nm: mean }
+}
+
+fn signal(
+    wavelength_nm: &[f64],
+    sample: &Exposure,
+    dark: &Exposure,
+    detector: &Detector,
+    settings: &PlSettings,
+) -> Result<Signal, PlError> {
+    detector.check()?;
+    check_axis(wavelength_nm)?;
+    sample.check("sample", wavelength_nm.len())?;
+    dark.check("dark", wavelength_nm.len())?;
+    sample.check_dark(dark, "sample")?;
+    let (from, to) = settings.range_nm;
+    let mut signal = Signal { wavelength: Vec::new(), value: Vec::new(), u: Vec::new(), saturated: Vec::new() };
+    for (pixel, &wavelength) in wavelength_nm.iter().enumerate() {
+        if !(from..=to).contains(&wavelength) {
+            continue;
+        }
+        let (s, d) = (sample.counts[pixel], dark.counts[pixel]);
+        if detector.is_saturated(s) {
+            signal.saturated.push(wavelength);
+            continue;
+        }
+        let (before, after) = (pixel.saturating_sub(1), (pixel + 1).min(wavelength_nm.len() - 1));
+        let width = (wavelength_nm[after] - wavelength_nm[before]) / (after - before) as f64;
+        let factor = 1.0 / (detector.gain_counts_per_electron * sample.integration_s * width);
+        let variance = detector.variance(s, sample.averages) + detector.variance(d, dark.averages);
+        signal.wavelength.push(wavelength);
+        signal.value.push((s - d) * factor);
+        signal.u.push(variance.sqrt() * factor);
+    }
+    if signal.wavelength.len() < FEWEST_PIXELS {
+        if signal.saturated.len() >= FEWEST_PIXELS {
+            return Err(saturated(&signal.saturated));
+        }
+        return Err(PlError::TooFewPixels { pixels: signal.wavelength.len(), from_nm: from, to_nm: to });
+    }
+    Ok(signal)
+}
+
+#[derive(Clone, Copy)]
+struct Candidate {
+    energy: f64,
+    width: f64,
+    area: f64,
+    u_area: f64,
+    significance: f64,
+}
+
+/// The most significant line of ordinary width on a constant background.
+fn search(signal: &Signal, value: &[f64]) -> Candidate {
+    let weights: Vec<f64> = signal.u.iter().map(|u| 1.0 / (u * u)).collect();
+    let (first, last) = (signal.wavelength[0], signal.wavelength[signal.wavelength.len() - 1]);
+    let (low, high) = (HC_EV_NM / last, HC_EV_NM / first);
+    let mut best =
+        Candidate { energy: low, width: 0.1, area: 0.0, u_area: f64::INFINITY, significance: f64::NEG_INFINITY };
+    for width in SEARCH_WIDTHS_EV {
+        let steps = ((high - low) / (0.25 * width)).ceil() as usize;
+        for index in 0..=steps {
+            let energy = low + 0.25 * width * index as f64;
+            let line = EmissionLine { peak_ev: energy, fwhm_ev: width, asymmetry: ASYMMETRY_PRIOR.0, photons: 1.0 };
+            let shape: Vec<f64> = signal.wavelength.iter().map(|&wavelength| line.per_nm(wavelength)).collect();
+            let columns = vec![shape, vec![1.0; value.len()]];
+            let Some((c, covariance)) = linear(&columns, value, &weights) else { continue };
+            let u_area = covariance[(0, 0)].sqrt();
+            if c[0] / u_area > best.significance {
+                best = Candidate { energy, width, area: c[0], u_area, significance: c[0] / u_area };
+            }
+        }
+    }
+    best
+}
+
+struct Fitted {
+    u_peak: f64,
+    u_width: f64,
+    u_area: f64,
+    background: f64,
+    reduced_chi_squared: f64,
+}
+
+fn fit_line(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted)> {
+    let line = |p: &[f64]| EmissionLine {
+        peak_ev: p[0],
+        fwhm_ev: p[1].exp(),
+        asymmetry: p[2].clamp(-0.9, 0.9),
+        photons: p[3] * start.area,
+    };
+    let scale = start.area * 0.05;
+    let residuals = |p: &[f64]| -> Vec<f64> {
+        let line = line(p);
+        let mut all: Vec<f64> = (0..signal.value.len())
+            .map(|i| (signal.value[i] - line.per_nm(signal.wavelength[i]) - p[4] * scale) / signal.u[i])
+            .collect();
+        all.push((p[2] - ASYMMETRY_PRIOR.0) / ASYMMETRY_PRIOR.1);
+        all
+    };
+    let first = [start.energy, start.width.ln(), ASYMMETRY_PRIOR.0, 1.0, 0.0];
+    let found = minimise(&first, &[1e-3, 0.01, 0.01, 0.01, 1e-4], 30.0, residuals).filter(|found| found.converged)?;
+    let best = line(&found.p);
+    let (low, high) = (HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1], HC_EV_NM / signal.wavelength[0]);
+    let sensible = best.photons > 0.0 && (0.01..0.6).contains(&best.fwhm_ev);
+    if !sensible || best.peak_ev < low - 0.05 || best.peak_ev > high + 0.05 {
+        return None;
+    }
+    let reduced = found.chi_squared / (signal.value.len() - 5) as f64;
+    let u = |index: usize| (found.covariance[(index, index)] * reduced.max(1.0)).sqrt();
+    let fitted = Fitted {
+        u_peak: u(0),
+        u_width: best.fwhm_ev * u(1),
+        u_area: start.area * u(3),
+        background: found.p[4] * scale,
+        reduced_chi_squared: reduced,
+    };
+    Some((best, fitted))
+}
+
+fn describe(signal: &Signal, line: &EmissionLine, found: &Fitted, detector: &Detector) -> PlPeak {
+    let mut flags = Vec::new();
+    if !signal.saturated.is_empty() {
+        flags.push(PlFlag::Saturated { pixels: signal.saturated.len() });
+    }
+    let residual: Vec<f64> = (0..signal.value.len())
+        .map(|i| signal.value[i] - line.per_nm(signal.wavelength[i]) - found.background)
+        .collect();
+    let second = search(signal, &residual);
+    let share = second.area / line.photons;
+    let apart = (second.energy - line.peak_ev).abs() > 0.3 * line.fwhm_ev;
+    if second.significance > 2.0 * DETECTED_SIGMAS && share > SECOND_LINE_SHARE && apart {
+        flags.push(PlFlag::SecondLine { energy_ev: second.energy, share });
+    }
+    let low = HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1];
+    let high = HC_EV_NM / signal.wavelength[0];
+    if line.peak_ev - low < 0.5 * line.fwhm_ev || high - line.peak_ev < 0.5 * line.fwhm_ev {
+        flags.push(PlFlag::AtRangeEnd);
+    }
+    if found.reduced_chi_squared > 4.0 {
+        flags.push(PlFlag::PoorFit { reduced_chi_squared: found.reduced_chi_squared });
+    }
+    // The slit widens the line in quadrature.
+    let ev_per_nm = line.peak_ev * line.peak_ev / HC_EV_NM;
+    let slit = detector.resolution_nm * ev_per_nm;
+    let width = (line.fwhm_ev * line.fwhm_ev - slit * slit).max(0.25 * line.fwhm_ev * line.fwhm_ev).sqrt();
+    let axis = detector.wavelength_u_nm * ev_per_nm;
+    let total = |stat: f64, first: f64, second: f64| stat.hypot(first).hypot(second);
+    PlPeak {
+        peak_ev: Estimate {
+            value: line.peak_ev,
+            u_stat: found.u_peak,
+            u_total: total(found.u_peak, axis, PEAK_SYSTEMATIC_SHARE * width),
+        },
+        fwhm_ev: Estimate {
+            value: width,
+            u_stat: found.u_width,
+            u_total: total(found.u_width, WIDTH_SYSTEMATIC_SHARE * width, 0.0),
+        },
+        electrons_per_s: Estimate {
+            value: line.photons,
+            u_stat: found.u_area,
+            u_total: total(found.u_area, INTENSITY_SYSTEMATIC * line.photons, 0.0),
+        },
+        asymmetry: line.asymmetry,
+        reduced_chi_squared: found.reduced_chi_squared,
+        flags,
+    }
+}

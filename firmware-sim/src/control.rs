@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -26,22 +26,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 enum Request {
-    Fault(FaultRequest),
+    Fault(Map<String, Value>),
     Clear { device: String, name: Option<String> },
     Status {},
     Executions {},
     Faults {},
     Truth { sample: String },
     Pause { paused: bool },
-}
-
-#[derive(Deserialize)]
-struct FaultRequest {
-    device: String,
-    name: String,
-    // Unknown keys end here and are refused there.
-    #[serde(flatten)]
-    parameters: FaultParameters,
 }
 
 /// Why a request to the control port failed.
@@ -131,6 +122,23 @@ async fn converse(lab: &SharedLab, stream: TcpStream) {
     }
 }
 
+#[derive(Debug, thiserror::Error)]
+enum CarryOutError {
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    #[error("key `{0}` must be a text")]
+    Text(&'static str),
+    #[error("fault parameters: {0}")]
+    Parameters(#[from] serde_json::Error),
+}
+
+fn text(keys: &mut Map<String, Value>, key: &'static str) -> Result<String, CarryOutError> {
+    match keys.remove(key) {
+        Some(Value::String(text)) => Ok(text),
+        _ => Err(CarryOutError::Text(key)),
+    }
+}
+
 /// Answers one request line.
 pub fn answer(lab: &mut Lab, line: &str) -> Value {
     let request: Request = match serde_json::from_str(line) {
@@ -143,9 +151,11 @@ pub fn answer(lab: &mut Lab, line: &str) -> Value {
     }
 }
 
-fn carry_out(lab: &mut Lab, request: Request) -> Result<Value, InjectError> {
+fn carry_out(lab: &mut Lab, request: Request) -> Result<Value, CarryOutError> {
     Ok(match request {
-        Request::Fault(FaultRequest { device, name, parameters }) => {
+        Request::Fault(mut keys) => {
+            let (device, name) = (text(&mut keys, "device")?, text(&mut keys, "name")?);
+            let parameters: FaultParameters = serde_json::from_value(Value::Object(keys))?;
             let fault = lab.inject(&device, &name, parameters)?;
             json!({ "device": device, "armed": fault.name(), "effect": fault.effect() })
         }

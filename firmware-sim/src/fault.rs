@@ -90,6 +90,7 @@ faults! {
     WrongLineSettings, "wrong_line_settings", Lasting, SERIAL, "Requests and replies are unreadable, as with a wrong baud rate.";
     WrongFramingMode, "wrong_framing_mode", AtOnce, PUMP, "The pump has locked onto terminal framing and ignores the other.";
     Vanish, "vanish", AtOnce, EVERY, "The line is closed and comes back after `delay_ms` under the same name.";
+    PortLocked, "port_locked", Lasting, SERIAL, "Another process holds the serial port: it cannot be opened exclusively.";
     Offline, "offline", Lasting, EVERY, "The device cannot be reached until the fault is cleared.";
     PowerCycle, "power_cycle", AtOnce, EVERY, "Power is interrupted: volatile state is lost.";
     Unsolicited, "unsolicited", Reply, SPEAKS_UNASKED, "An event is sent between request and reply.";

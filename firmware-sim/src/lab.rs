@@ -4,6 +4,8 @@
 //! fast the clock runs: a sample that the arm put down at 95 s is on the balance for a weighing at 96 s.
 
 mod faults;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +55,8 @@ pub struct LinkState {
     pub offline: bool,
     /// Wall time to stay closed after the cut, in milliseconds.
     pub reopen_after_ms: u64,
+    /// Another process holds the port: opening it exclusively fails.
+    pub locked: bool,
 }
 
 struct Slot {
@@ -92,7 +96,8 @@ impl Lab {
     }
 
     /// Adds a device and returns its number.
-    pub fn add_device(&mut self, name: &str, link: LinkKind, firmware: Box<dyn Firmware>) -> usize {
+    pub fn add_device(&mut self, name: &str, link: LinkKind, mut firmware: Box<dyn Firmware>) -> usize {
+        firmware.sense(&self.world, self.world.now_s());
         let faults = FaultPlan::new(firmware.kind(), name, self.seed);
         let (link_state, _) = watch::channel(LinkState::default());
         let executions = BTreeMap::new();

@@ -39,8 +39,9 @@ impl Lab {
         match fault {
             Fault::Vanish => self.cut_line(index, delay_ms),
             Fault::Offline => self.devices[index].link_state.send_modify(|state| {
-                *state = LinkState { generation: state.generation + 1, offline: true, reopen_after_ms: 0 };
+                *state = LinkState { generation: state.generation + 1, offline: true, reopen_after_ms: 0, ..*state };
             }),
+            Fault::PortLocked => self.devices[index].link_state.send_modify(|state| state.locked = true),
             Fault::PowerCycle => {
                 self.with_bench(index, |firmware, bench| firmware.power_cycle(bench));
                 // A serial adapter stays on the bus when the instrument loses power; a socket does not survive it.
@@ -77,9 +78,9 @@ impl Lab {
             })?),
         };
         self.devices[index].faults.clear(fault);
-        if !self.devices[index].faults.is_lasting(Fault::Offline) {
-            self.devices[index].link_state.send_if_modified(|state| std::mem::take(&mut state.offline));
-        }
+        let lasting = |fault| self.devices[index].faults.is_lasting(fault);
+        let (offline, locked) = (lasting(Fault::Offline), lasting(Fault::PortLocked));
+        self.devices[index].link_state.send_modify(|state| (state.offline, state.locked) = (offline, locked));
         let cause = Cause { device: device.to_owned(), frame: String::new(), command_id: None };
         let cleared = fault.map_or("all", Fault::name);
         self.world.ambient_event(&cause, "faults_cleared", json!({ "cleared": cleared }));
@@ -106,7 +107,7 @@ impl Lab {
 
     fn cut_line(&mut self, device: usize, reopen_after_ms: u64) {
         self.devices[device].link_state.send_modify(|state| {
-            *state = LinkState { generation: state.generation + 1, offline: state.offline, reopen_after_ms };
+            *state = LinkState { generation: state.generation + 1, reopen_after_ms, ..*state };
         });
     }
 }

@@ -6,25 +6,24 @@
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use tokio::io::unix::AsyncFd;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
-use super::{Connection, IDLE, SharedLab, cut, lock, wait_until_open};
+use super::{Connection, IDLE, SharedLab, lock, wait_until_open};
 use crate::device::Port;
-use crate::lab::Transmission;
+use crate::lab::{LinkState, Transmission};
 
 /// A pseudo-terminal with its published name.
 #[derive(Debug)]
 pub struct Pty {
     master: AsyncFd<OwnedFd>,
-    /// Never read: it keeps the slave side alive (PTY-1).
-    _slave: OwnedFd,
+    /// Never read: it keeps the slave side alive (PTY-1) and can hold the port's lock.
+    slave: OwnedFd,
     link: PathBuf,
     target: PathBuf,
 }
@@ -46,7 +45,16 @@ impl Pty {
         tcsetattr(&slave, OptionalActions::Now, &settings)?;
         rustix::io::ioctl_fionbio(&master, true)?;
         publish(link, &target)?;
-        Ok(Self { master: AsyncFd::register(master)?, _slave: slave, link: link.to_owned(), target })
+        Ok(Self { master: watch_descriptor(master)?, slave, link: link.to_owned(), target })
+    }
+
+    /// Takes or gives back the lock that serial libraries ask for when they open a port exclusively.
+    ///
+    /// # Errors
+    /// When a client holds the lock.
+    pub fn lock(&self, held: bool) -> io::Result<()> {
+        let operation = if held { FlockOperation::NonBlockingLockExclusive } else { FlockOperation::Unlock };
+        Ok(flock(&self.slave, operation)?)
     }
 
     /// Reads what a client has written; waits until there is something.
@@ -88,6 +96,11 @@ impl Drop for Pty {
     }
 }
 
+#[allow(deprecated, reason = "the replacement is unsafe; an OwnedFd stays open for as long as it is registered")]
+fn watch_descriptor(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+    AsyncFd::new(descriptor)
+}
+
 /// Points `link` at `target` in one step, whatever stood there before.
 fn publish(link: &Path, target: &Path) -> io::Result<()> {
     let mut name = link.file_name().unwrap_or_default().to_owned();
@@ -117,8 +130,8 @@ pub async fn serve(lab: SharedLab, device: usize, link: PathBuf, first: Pty) {
         match opened {
             Ok(pty) => {
                 tokio::select! {
-                    () = carry(&lab, device, Arc::new(pty)) => {}
-                    () = cut(&mut state, seen) => {}
+                    () = carry(&lab, device, &pty) => {}
+                    () = hold(&pty, &mut state, seen) => {}
                 }
             }
             Err(error) => {
@@ -129,11 +142,27 @@ pub async fn serve(lab: SharedLab, device: usize, link: PathBuf, first: Pty) {
     }
 }
 
-async fn carry(lab: &SharedLab, device: usize, pty: Arc<Pty>) {
+/// Holds the lock of the port while it is told to, until the line is cut.
+async fn hold(pty: &Pty, state: &mut watch::Receiver<LinkState>, seen: u64) {
+    loop {
+        let now = *state.borrow_and_update();
+        if now.generation != seen {
+            return;
+        }
+        if let Err(error) = pty.lock(now.locked) {
+            tracing::warn!(%error, "cannot lock a pseudo-terminal");
+        }
+        if state.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn carry(lab: &SharedLab, device: usize, pty: &Pty) {
     let (connection, output) = Connection::open(lab, device, Port::Main);
     tokio::select! {
-        () = read(&connection, &pty) => {}
-        () = write(output, &pty) => {}
+        () = read(&connection, pty) => {}
+        () = write(output, pty) => {}
     }
 }
 

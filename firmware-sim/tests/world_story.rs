@@ -226,6 +226,46 @@ fn a_thousand_readings_change_nothing() {
 }
 
 #[test]
+fn films_of_one_recipe_scatter_by_millielectronvolts() {
+    let gap_of = |world: &mut World, slot: u32| {
+        mix_and_cast(world, &format!("rack.{slot}"));
+        carry(world, "coat.stage", &format!("rack.{slot}"));
+        world.aspirate(&by("pump"), VIAL, 250.0);
+        push(world, WASTE, 250.0);
+        for _ in 0..2 {
+            draw(world, SOLVENT, 200.0);
+            push(world, VIAL, 200.0);
+            world.aspirate(&by("pump"), VIAL, 250.0);
+            push(world, WASTE, 250.0);
+        }
+        number(&world.truth(&format!("S{slot:02}")), "/gap_ev")
+    };
+    let sigma = |gaps: &[f64]| {
+        let mean = gaps.iter().sum::<f64>() / gaps.len() as f64;
+        1e3 * (gaps.iter().map(|gap| (gap - mean).powi(2)).sum::<f64>() / (gaps.len() - 1) as f64).sqrt()
+    };
+    let (mut world, _) = world_of(&config(), 21);
+    let within: Vec<f64> = (1..=10).map(|slot| gap_of(&mut world, slot)).collect();
+    assert!((0.2..5.0).contains(&sigma(&within)), "row 29 within a seed: {} meV", sigma(&within));
+    let across: Vec<f64> = (0..30).map(|seed| gap_of(&mut world_of(&config(), seed).0, 1)).collect();
+    assert!((7.0..15.0).contains(&sigma(&across)), "row 29 across seeds: {} meV", sigma(&across));
+}
+
+#[test]
+fn nothing_that_contradicts_itself_becomes_a_world() {
+    let refused = |change: &dyn Fn(&mut WorldConfig)| {
+        let mut config = config();
+        change(&mut config);
+        World::new(&config, 1, LedgerWriter::discard()).map(|_| ()).unwrap_err().to_string()
+    };
+    assert!(refused(&|c| c.pump.device = "nobody".into()).contains("nobody"));
+    assert!(refused(&|c| c.port[0].stock = None).contains("port 1"));
+    assert!(refused(&|c| c.samples.count = 33).contains("rack.33"));
+    assert!(refused(&|c| c.ambient.relative_humidity = f64::NAN).contains("relative_humidity"));
+    assert!(refused(&|c| c.position[3].device = Some("arm".into())).contains("furnace_a.boat"));
+}
+
+#[test]
 fn collisions_empty_picks_and_unknown_places() {
     let (mut world, ledger) = world_of(&config(), 4);
     assert_eq!(world.pick(&by("arm"), "nowhere").outcome, Outcome::Refused);
@@ -250,7 +290,7 @@ fn an_emptied_and_rinsed_vial_carries_little_over() {
     let (mut world, _) = world_of(&config(), 6);
     draw(&mut world, CS_I, 200.0);
     push(&mut world, VIAL, 200.0);
-    let lead = |world: &World| number(&world.vial_truth(), "/moles/Pb");
+    let lead = |world: &World| world.moles("Pb", "mixer.vial").unwrap();
     let full = lead(&world);
     for round in 0..3 {
         let emptied = world.aspirate(&by("pump"), VIAL, 250.0);

@@ -360,10 +360,39 @@ impl WorldConfig {
                 return Err(WorldError::Config(format!("device {} is given twice", device.name)));
             }
         }
+        self.check_owners()?;
         let owners = self.position.iter().filter_map(|place| place.device.as_deref());
         for owner in owners.chain([self.pump.device.as_str(), self.vial.device.as_str()]) {
             if !devices.contains(owner) {
                 return Err(WorldError::Config(format!("device {owner} is used but not declared")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl WorldConfig {
+    /// Every position that works only with a device has one of the right kind.
+    fn check_owners(&self) -> Result<(), WorldError> {
+        let kind_of = |name: &str| self.device.iter().find(|device| device.name == name).map(|device| device.kind);
+        for position in &self.position {
+            let wanted = match position.kind {
+                PositionKind::Rack | PositionKind::Coat => continue,
+                PositionKind::Balance => DeviceKind::Balance,
+                PositionKind::Furnace => DeviceKind::TubeFurnace,
+                PositionKind::Diffractometer => DeviceKind::Diffractometer,
+                PositionKind::Spectrometer => DeviceKind::Spectrometer,
+            };
+            if position.device.as_deref().and_then(kind_of) != Some(wanted) {
+                let name = &position.name;
+                return Err(WorldError::Config(format!("position {name} needs a device of kind {wanted:?}")));
+            }
+        }
+        for (name, wanted) in
+            [(&self.pump.device, DeviceKind::SyringePump), (&self.vial.device, DeviceKind::HotplateStirrer)]
+        {
+            if kind_of(name) != Some(wanted) {
+                return Err(WorldError::Config(format!("device {name} must be of kind {wanted:?}")));
             }
         }
         Ok(())

@@ -77,6 +77,8 @@ pub(crate) struct Film {
     pub(crate) coldest_k: f64,
     /// Seconds above 100, 150 and 200 °C.
     pub(crate) hot_s: [f64; 3],
+    /// Whether it has been outside the range of the laws (W-6).
+    pub(crate) extrapolated: bool,
     /// Matter that left as gas since this was last collected, mol.
     pub(crate) gas: Moles,
 }
@@ -105,6 +107,7 @@ impl Film {
             hottest_k: temperature_k,
             coldest_k: temperature_k,
             hot_s: [0.0; 3],
+            extrapolated: false,
             gas: Moles::default(),
         }
     }
@@ -204,7 +207,9 @@ impl Film {
     /// One step of chemistry at a mean temperature, shortened where amounts would change too much. Returns its length.
     fn change(&mut self, step_s: f64, temperature_k: f64, around: &Surroundings, truth: &HiddenTruth) -> f64 {
         // W-6: the laws hold from the glass of a cold room to the loss of CsPbI3; outside, they are clamped.
-        let temperature_k = temperature_k.clamp(250.0, 700.0);
+        let within = temperature_k.clamp(250.0, 700.0);
+        self.extrapolated |= within != temperature_k;
+        let temperature_k = within;
         let mut step = step_s;
         let drying = (self.moles.solvent() > 0.0).then(|| self.drying_rates(temperature_k, around.mass_transfer_m_s));
         if let Some([dmf, dmso]) = drying {
@@ -264,7 +269,8 @@ impl Film {
         let freedom = if temperature_k < 353.15 { 0.05 } else { 1.0 };
         let dmso_activity = if dmso > 0.0 { (dmso - bound + freedom * bound) / dmso } else { 0.0 };
         let total = self.moles.solvent() + lead;
-        let pace = mass_transfer_m_s * self.area_m2 * self.coverage / (8.314 * temperature_k * total.max(1e-300));
+        // A wet puddle covers the whole substrate; gaps open only as the solid forms.
+        let pace = mass_transfer_m_s * self.area_m2 / (8.314 * temperature_k * total.max(1e-300));
         [pace * saturation(490.0, 46.9), pace * saturation(84.0, 52.9) * dmso_activity]
     }
 

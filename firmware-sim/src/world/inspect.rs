@@ -2,6 +2,7 @@
 
 use super::World;
 use super::kinetics::{ZERO_C, free_energy, gap_ev};
+use super::matter::SPECIES;
 use super::state::{Sample, Spot};
 use serde_json::{Value, json};
 
@@ -30,6 +31,25 @@ impl World {
         self.seen(sample).map_or(Value::Null, |seen| self.digest(sample, &seen))
     }
 
+    /// True amount of a species in mol at a place: a sample, the vial, `port 3`, `syringe`, `gas` or `spilled`. Species
+    /// are Pb, Cs, MA, FA, I, Br, DMF and DMSO. `None` for a name that the world does not have.
+    pub fn moles(&self, species: &str, place: &str) -> Option<f64> {
+        let index = SPECIES.iter().position(|name| *name == species)?;
+        let liquids = &self.liquids;
+        let port = place.strip_prefix("port ").and_then(|number| number.parse().ok());
+        let matter = match place {
+            "syringe" => liquids.syringe.content + liquids.syringe.residue,
+            "spilled" => liquids.spilled,
+            "gas" => self.samples.values().fold(liquids.gas, |sum, sample| sum + sample.film.gas),
+            _ if place == liquids.vial.name => liquids.vial.content(),
+            _ => match port {
+                Some(port) => liquids.bottles.get(&port)?.content,
+                None => self.seen(place)?.film.moles,
+            },
+        };
+        Some(matter.0[index])
+    }
+
     /// The true content of the mixing vial: volume, mole counts and mixing residual, as last reckoned.
     pub fn vial_truth(&self) -> Value {
         let vial = &self.liquids.vial;
@@ -45,6 +65,7 @@ impl World {
             "sample": id,
             "where": sample.spot.to_string(),
             "suspect": sample.suspect,
+            "extrapolated": film.extrapolated,
             "substrate_g": sample.substrate_g,
             "film_g": film.moles.mass_g(),
             "moles": film.moles.to_json(),

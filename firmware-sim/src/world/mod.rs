@@ -6,7 +6,17 @@
 //!
 //! What is modelled: dispensing with its errors, drying, phase kinetics, loss of organic ions, grain growth, heat in a
 //! hotplate and tube furnaces, placement errors and mishaps of the arm, and the detectors of balance, diffractometer
-//! and spectrometer. Vials and bottles are closed by septa, so only films lose solvent. Tin is left out.
+//! and spectrometer.
+//!
+//! Choices where nature would offer more:
+//! - Vials and bottles are closed by septa, so only films lose solvent; inks stay below their solubility limits.
+//! - There is no tin, no spin coater and no second material.
+//! - A drawn activation energy tilts a rate about 400 K, so that 3 % of it does not multiply rates by e.
+//! - Films creep above 373 K and keep only the tension of cooling from there.
+//! - A film's loss of organic ions scales with the thickness its lead would give, not with what is left.
+//! - Tube furnaces weigh 3130 J/K in all, follow ramps up to 12 K/min and cool with about 33 min: a film can be
+//!   annealed at 80 to 200 °C within an hour or two. Their thermocouple reads high, so the film is colder than shown.
+//! - A drop-cast film has a mean thickness; the coffee ring is recorded but measured by no instrument here.
 
 pub mod config;
 pub mod ledger;

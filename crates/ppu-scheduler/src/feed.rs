@@ -1,0 +1,139 @@
+//! Facts as people read them.
+
+use ppu_engine::{Event, Fact};
+use ppu_proto::lab::v1 as wire;
+
+/// One fact as an event of the public API.
+pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
+    let mut event = wire::WatchResponse { seq, time_ms: fact.at_ms, ..Default::default() };
+    let mut set = |kind: &str, severity: wire::Severity, text: String| {
+        event.kind = kind.to_owned();
+        event.severity = severity.into();
+        event.text = text;
+    };
+    use wire::Severity::{Alarm, Info, Notice};
+    match &fact.event {
+        Event::LabOpened { lab, samples, .. } => {
+            set("lab_opened", Info, format!("journal of lab {lab} begun with {} samples", samples.len()));
+        }
+        Event::EpochStarted { epoch } => set("epoch_started", Info, format!("scheduler started, epoch {epoch}")),
+        Event::DeviceDescribed { device, manifest, serial_number } => {
+            set("device_described", Info, format!("{device} is a {} ({serial_number})", manifest.model));
+        }
+        Event::DeviceAttached { device, boot, .. } => {
+            set("device_attached", Info, format!("{device} attached, driver start {boot}"));
+        }
+        Event::DeviceLost { device, reason } => set("device_lost", Notice, format!("{device} lost: {reason}")),
+        Event::AttemptAdopted { device, key } => set(
+            "attempt_adopted",
+            Alarm,
+            format!("{device} holds {key}, which this journal does not know: nothing is sent to it until that has ended"),
+        ),
+        Event::CampaignCreated { campaign, spec, .. } => {
+            set("campaign_created", Info, format!("campaign {campaign} begun: {} trials", spec.budget_trials));
+        }
+        Event::CampaignEnding { campaign, reason } => {
+            set("campaign_ending", Info, format!("campaign {campaign} takes up nothing new: {reason}"));
+        }
+        Event::CampaignCompleted { campaign } => set("campaign_completed", Notice, format!("campaign {campaign} is complete")),
+        Event::CampaignStopped { campaign, who, reason } => {
+            set("campaign_stopped", Notice, format!("campaign {campaign} stopped by {who}: {reason}"));
+        }
+        Event::Proposed { round, trials, note, .. } => {
+            let remark = if note.is_empty() { String::new() } else { format!(" ({note})") };
+            set("proposed", Info, format!("round {round}: {} candidates{remark}", trials.len()));
+        }
+        Event::TrialDecided { trial, accept, who, reason } => {
+            let verb = if *accept { "accepted" } else { "rejected" };
+            set("trial_decided", Notice, format!("{trial} {verb} by {who}: {reason}"));
+        }
+        Event::RunSubmitted { run, plan, .. } => set("run_submitted", Info, format!("{run}: {} steps", plan.steps.len())),
+        Event::RunStarted { run, sample } => {
+            let sample = sample.as_ref().map_or(String::new(), |sample| format!(" with sample {sample}"));
+            set("run_started", Info, format!("{run} begins{sample}"));
+        }
+        Event::LeaseGranted { run, devices, .. } => {
+            let names: Vec<_> = devices.iter().map(ToString::to_string).collect();
+            set("lease_granted", Info, format!("{run} holds {}", names.join(", ")));
+        }
+        Event::LeaseReleased { run, lease } => set("lease_released", Info, format!("{run} frees {lease}")),
+        Event::StepIntended { key, device, command, positions, .. } => {
+            let places: Vec<_> = positions.iter().map(ToString::to_string).collect();
+            set("step_intended", Info, format!("{device}: {command} for {key} {}", places.join(" → ")).trim_end().to_owned());
+        }
+        Event::StepAccepted { key } => set("step_accepted", Info, format!("{key} promised")),
+        Event::StepEnded { key, device, outcome, .. } => {
+            let severity = match outcome.state {
+                ppu_core::AttemptState::InDoubt => Alarm,
+                state if state.is_done() => Info,
+                _ => Notice,
+            };
+            let code = if outcome.code.is_empty() { String::new() } else { format!(" [{}]", outcome.code) };
+            let message = if outcome.message.is_empty() { String::new() } else { format!(": {}", outcome.message) };
+            set("step_ended", severity, format!("{key} on {device} {}{message}{code}", outcome.state));
+        }
+        Event::StepSkipped { step, reason, .. } => set("step_skipped", Info, format!("{step} not needed or not possible: {reason}")),
+        Event::DoubtResolved { key, verdict, resolution, .. } => {
+            set("doubt_resolved", Notice, format!("{key}: {verdict:?} says {}: {}", resolution.who, resolution.inspected));
+        }
+        Event::RunCompleted { run } => set("run_completed", Info, format!("{run} is complete")),
+        Event::RunFailed { run, reason } => set("run_failed", Notice, format!("{run} failed: {reason}")),
+        Event::RunClosed { run, device } => set("run_closed", Info, format!("{device} closed its records of {run}")),
+        Event::TrialObserved { trial, observation } => {
+            let values: Vec<_> =
+                observation.values.iter().map(|(name, m)| format!("{name} {:.4} ± {:.4}", m.value, m.sd)).collect();
+            let invalid: Vec<_> = observation.invalid.iter().map(|(name, why)| format!("{name} invalid: {why}")).collect();
+            set("trial_observed", Info, format!("{trial}: {}", [values, invalid].concat().join(", ")));
+        }
+        Event::TrialFailed { trial, reason } => set("trial_failed", Notice, format!("{trial} failed: {reason}")),
+        Event::LabPaused { who, reason } => set("lab_paused", Notice, format!("paused by {who}: {reason}")),
+        Event::LabStopped { who, reason } => set("lab_stopped", Alarm, format!("STOPPED by {who}: {reason}")),
+        Event::LabResumed { who, reason } => set("lab_resumed", Notice, format!("resumed by {who}: {reason}")),
+    }
+    name_subjects(&mut event, &fact.event);
+    event
+}
+
+/// Fills in which campaign, trial, run, step and device the event concerns.
+fn name_subjects(to: &mut wire::WatchResponse, event: &Event) {
+    match event {
+        Event::DeviceDescribed { device, .. }
+        | Event::DeviceAttached { device, .. }
+        | Event::DeviceLost { device, .. } => to.device = device.to_string(),
+        Event::CampaignCreated { campaign, .. }
+        | Event::CampaignEnding { campaign, .. }
+        | Event::CampaignCompleted { campaign }
+        | Event::CampaignStopped { campaign, .. }
+        | Event::Proposed { campaign, .. } => to.campaign = campaign.to_string(),
+        Event::TrialDecided { trial, .. } | Event::TrialObserved { trial, .. } | Event::TrialFailed { trial, .. } => {
+            to.trial = trial.to_string();
+        }
+        Event::RunSubmitted { run, trial, .. } => {
+            to.run = run.to_string();
+            to.trial = trial.as_ref().map(ToString::to_string).unwrap_or_default();
+        }
+        Event::RunStarted { run, .. }
+        | Event::LeaseGranted { run, .. }
+        | Event::LeaseReleased { run, .. }
+        | Event::RunCompleted { run }
+        | Event::RunFailed { run, .. } => to.run = run.to_string(),
+        Event::RunClosed { run, device } => {
+            to.run = run.to_string();
+            to.device = device.to_string();
+        }
+        Event::AttemptAdopted { device, key }
+        | Event::StepIntended { device, key, .. }
+        | Event::StepEnded { device, key, .. } => {
+            to.device = device.to_string();
+            name_step(to, &key.step);
+        }
+        Event::StepAccepted { key } | Event::DoubtResolved { key, .. } => name_step(to, &key.step),
+        Event::StepSkipped { step, .. } => name_step(to, step),
+        _ => {}
+    }
+}
+
+fn name_step(to: &mut wire::WatchResponse, step: &ppu_core::StepId) {
+    to.step = step.to_string();
+    to.run = step.parts().0.to_owned();
+}

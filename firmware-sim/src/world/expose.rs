@@ -18,7 +18,7 @@ const LAMP_PER_MS: f64 = 12_000.0;
 /// Share of all light on the detector that lands on wrong pixels.
 const STRAY: f64 = 5e-4;
 /// Scattered laser light through the filter, electrons per s at its line.
-const LASER_SCATTER_PER_S: f64 = 2.0e5;
+const LASER_SCATTER_PER_S: f64 = 5.0e4;
 
 impl World {
     /// Switches the lamp.

@@ -12,11 +12,8 @@ const AXIAL_NODES: [(f64, f64); 6] = [
     (0.966_234_757_101_576, 0.085_662_246_189_585_17),
 ];
 /// Three nodes do where the smearing is narrower than the line.
-const FEW_AXIAL_NODES: [(f64, f64); 3] = [
-    (0.112_701_665_379_258_31, 0.277_777_777_777_777_8),
-    (0.5, 0.444_444_444_444_444_44),
-    (0.887_298_334_620_741_7, 0.277_777_777_777_777_8),
-];
+const FEW_AXIAL_NODES: [(f64, f64); 3] =
+    [(0.112_701_665_379_258_31, 5.0 / 18.0), (0.5, 4.0 / 9.0), (0.887_298_334_620_741_7, 5.0 / 18.0)];
 /// Lines are followed to this many full widths on both sides; at 25 a Lorentzian has lost 1.3 % of its area.
 pub(crate) const WINDOW_WIDTHS: f64 = 25.0;
 /// Weak lines are followed to no less than this; a line of 1 % then loses 3 % of its Lorentzian share.

@@ -1,4 +1,5 @@
 //! Known-answer recovery of the phase analysis on synthetic noisy patterns.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 mod support;
 
@@ -23,10 +24,10 @@ fn random_film(seed: u64) -> FilmTruth {
     let mut noise = Noise(seed);
     let mut film = FilmTruth::typical();
     let cs = 0.1 + 0.3 * noise.uniform();
-    let br = if seed % 2 == 0 { 0.3 * noise.uniform() } else { 0.0 };
+    let br = if seed.is_multiple_of(2) { 0.3 * noise.uniform() } else { 0.0 };
     film.composition = Composition::new(cs, 1.0 - cs, 0.0, br, 0.0).unwrap();
     let mut lead = [0.2 + noise.uniform(), 0.3 * noise.uniform(), 0.3 * noise.uniform(), 0.3 * noise.uniform(), 0.0];
-    if seed % 3 == 0 {
+    if seed.is_multiple_of(3) {
         lead[1] = 0.0;
         lead[2] = 0.0;
     }
@@ -49,7 +50,7 @@ fn lead_in_alpha(film: &FilmTruth) -> f64 {
 
 #[test]
 fn fractions_and_cells_are_recovered_within_their_uncertainty() {
-    let count = 16;
+    let count = 10;
     let (mut inside_1, mut inside_2, mut cells_2, mut worst) = (0, 0, 0, 0.0_f64);
     for seed in 0..count {
         let film = random_film(seed);
@@ -68,8 +69,8 @@ fn fractions_and_cells_are_recovered_within_their_uncertainty() {
     }
     println!("within u {inside_1}, 2u {inside_2} of {count}; cells {cells_2}; worst error {worst:.3}");
     // A Gaussian error leaves 68 % within u and 95 % within 2 u.
-    assert!(inside_2 >= 14 && inside_1 >= 8, "{inside_1} within u, {inside_2} within 2u of {count}");
-    assert!(cells_2 >= 14, "{cells_2} cells of {count} within 2u");
+    assert!(inside_2 >= 9 && inside_1 >= 5, "{inside_1} within u, {inside_2} within 2u of {count}");
+    assert!(cells_2 >= 9, "{cells_2} cells of {count} within 2u");
     assert!(worst < 0.1, "{worst}");
 }
 

@@ -1,4 +1,5 @@
 //! Known values of published structures: densities, line positions and structure factors.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 use ppu_diffraction::library::{self, AlphaForm, Composition};
 use ppu_diffraction::profile::{CU_K_ALPHA, Instrument};

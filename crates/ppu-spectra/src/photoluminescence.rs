@@ -26,6 +26,8 @@ const PEAK_SYSTEMATIC_SHARE: f64 = 0.01;
 const WIDTH_SYSTEMATIC_SHARE: f64 = 0.02;
 /// A second line of this share of the first is pointed out.
 const SECOND_LINE_SHARE: f64 = 0.03;
+/// Rounds of fitting two lines in turn; overlapping lines settle slowly, and what is left is in the uncertainty of shape.
+const TURNS: usize = 12;
 
 /// How to look for emission.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -159,8 +161,8 @@ pub fn photoluminescence(
         let limit = best.area.max(0.0) + ONE_SIDED_95 * best.u_area;
         return Ok(Photoluminescence::NoEmission { upper_limit_electrons_per_s: limit, confidence: 0.95 });
     }
-    let (line, found) =
-        fit_line(&signal, &best).ok_or(PlError::NoFit { energy_ev: best.energy, significance: best.significance })?;
+    let (line, found, second) =
+        fit_lines(&signal, &best).ok_or(PlError::NoFit { energy_ev: best.energy, significance: best.significance })?;
     let top: Vec<f64> = signal
         .saturated
         .iter()
@@ -170,7 +172,7 @@ pub fn photoluminescence(
     if !top.is_empty() {
         return Err(saturated(&top));
     }
-    Ok(Photoluminescence::Emission(describe(&signal, &line, &found, detector)))
+    Ok(Photoluminescence::Emission(describe(&signal, &line, &found, second, detector)))
 }
 
 fn saturated(wavelengths: &[f64]) -> PlError {
@@ -259,7 +261,32 @@ struct Fitted {
     reduced_chi_squared: f64,
 }
 
-fn fit_line(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted)> {
+/// Fits the strongest line, and where a second one stands beside it both in turn, each on what the other leaves.
+fn fit_lines(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted, Option<EmissionLine>)> {
+    let without = |line: &EmissionLine, background: f64| -> Vec<f64> {
+        let pixels = signal.value.iter().zip(&signal.wavelength);
+        pixels.map(|(value, wavelength)| value - line.per_nm(*wavelength) - background).collect()
+    };
+    let (mut line, mut found) = fit_line(signal, &signal.value, start)?;
+    let rest = search(signal, &without(&line, found.background));
+    let apart = (rest.energy - line.peak_ev).abs() > 0.3 * line.fwhm_ev;
+    let significant = rest.significance > 2.0 * DETECTED_SIGMAS && rest.area > SECOND_LINE_SHARE * line.photons;
+    if !(apart && significant) {
+        return Some((line, found, None));
+    }
+    let mut second = None;
+    let mut candidate = rest;
+    for _ in 0..TURNS {
+        let Some((other, _)) = fit_line(signal, &without(&line, found.background), &candidate) else { break };
+        candidate = Candidate { energy: other.peak_ev, width: other.fwhm_ev, area: other.photons, ..candidate };
+        let start = Candidate { energy: line.peak_ev, width: line.fwhm_ev, area: line.photons, ..candidate };
+        (line, found) = fit_line(signal, &without(&other, 0.0), &start)?;
+        second = Some(other);
+    }
+    Some((line, found, second))
+}
+
+fn fit_line(signal: &Signal, value: &[f64], start: &Candidate) -> Option<(EmissionLine, Fitted)> {
     let line = |p: &[f64]| EmissionLine {
         peak_ev: p[0],
         fwhm_ev: p[1].exp(),
@@ -270,7 +297,7 @@ fn fit_line(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted)
     let residuals = |p: &[f64]| -> Vec<f64> {
         let line = line(p);
         let mut all: Vec<f64> = (0..signal.value.len())
-            .map(|i| (signal.value[i] - line.per_nm(signal.wavelength[i]) - p[4] * scale) / signal.u[i])
+            .map(|i| (value[i] - line.per_nm(signal.wavelength[i]) - p[4] * scale) / signal.u[i])
             .collect();
         all.push((p[2] - ASYMMETRY_PRIOR.0) / ASYMMETRY_PRIOR.1);
         all
@@ -295,19 +322,19 @@ fn fit_line(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted)
     Some((best, fitted))
 }
 
-fn describe(signal: &Signal, line: &EmissionLine, found: &Fitted, detector: &Detector) -> PlPeak {
+fn describe(
+    signal: &Signal,
+    line: &EmissionLine,
+    found: &Fitted,
+    second: Option<EmissionLine>,
+    detector: &Detector,
+) -> PlPeak {
     let mut flags = Vec::new();
     if !signal.saturated.is_empty() {
         flags.push(PlFlag::Saturated { pixels: signal.saturated.len() });
     }
-    let residual: Vec<f64> = (0..signal.value.len())
-        .map(|i| signal.value[i] - line.per_nm(signal.wavelength[i]) - found.background)
-        .collect();
-    let second = search(signal, &residual);
-    let share = second.area / line.photons;
-    let apart = (second.energy - line.peak_ev).abs() > 0.3 * line.fwhm_ev;
-    if second.significance > 2.0 * DETECTED_SIGMAS && share > SECOND_LINE_SHARE && apart {
-        flags.push(PlFlag::SecondLine { energy_ev: second.energy, share });
+    if let Some(second) = second {
+        flags.push(PlFlag::SecondLine { energy_ev: second.peak_ev, share: second.photons / line.photons });
     }
     let low = HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1];
     let high = HC_EV_NM / signal.wavelength[0];

@@ -1,4 +1,5 @@
 //! Known-answer recovery of the analysis on synthetic raw spectra.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 use std::time::Instant;
 
@@ -109,7 +110,7 @@ fn gaps_are_recovered_within_their_uncertainty() {
         inside_1 += u32::from(error < found.gap_ev.u_total);
         inside_2 += u32::from(error < 2.0 * found.gap_ev.u_total);
         worst = worst.max(error);
-        assert!(found.gap_ev.u_total < 0.012, "{:?}", found.gap_ev);
+        assert!(found.gap_ev.u_total < 0.006, "{:?}", found.gap_ev);
         assert!((found.inflection_ev - gap).abs() < 0.010, "{} {gap}", found.inflection_ev);
         assert!(!found.flags.contains(&GapFlag::SeveralEdges), "{found:?}");
         let tauc = tauc_direct(&spectrum, &GapSettings::default()).unwrap();
@@ -117,7 +118,7 @@ fn gaps_are_recovered_within_their_uncertainty() {
     }
     println!("within u {inside_1}, 2u {inside_2} of {count}; worst {worst:.4} eV");
     assert!(inside_2 >= 22 && inside_1 >= 13, "{inside_1} within u, {inside_2} within 2u of {count}");
-    assert!(worst < 0.012, "{worst}");
+    assert!(worst < 0.006, "{worst}");
 }
 
 #[test]

@@ -28,7 +28,8 @@ pub(super) struct EdgeFit {
     pub(super) rms: f64,
 }
 
-pub(super) fn fit(bins: &[Bin], at_ev: f64, binding_ev: f64, window: (f64, f64)) -> Result<EdgeFit, BandGapError> {
+/// Fits gap, Urbach energy, broadening and binding energy; `binding` is the prior of the latter in eV.
+pub(super) fn fit(bins: &[Bin], at_ev: f64, binding: (f64, f64), window: (f64, f64)) -> Result<EdgeFit, BandGapError> {
     let inside = |bin: &&Bin| bin.energy > at_ev - window.0 && bin.energy < at_ev + window.1;
     let used: Vec<Bin> = bins.iter().filter(inside).copied().collect();
     let covered = used.first().is_some_and(|first| first.energy < at_ev - LEAST_SHARE * window.0)
@@ -42,7 +43,7 @@ pub(super) fn fit(bins: &[Bin], at_ev: f64, binding_ev: f64, window: (f64, f64))
     let u: Vec<f64> = used.iter().map(|bin| bin.u.hypot(MODEL_SHARE * range)).collect();
     let weights: Vec<f64> = u.iter().map(|u| 1.0 / (u * u)).collect();
     let solve = |p: &[f64]| -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
-        let edge = Edge { gap_ev: p[0], binding_ev, urbach_ev: p[1].exp(), broadening_ev: p[2].exp() };
+        let edge = Edge { gap_ev: p[0], binding_ev: p[3].exp(), urbach_ev: p[1].exp(), broadening_ev: p[2].exp() };
         let model = AbsorptionModel::without_table(edge).ok()?;
         let columns = vec![
             vec![1.0; used.len()],
@@ -62,11 +63,13 @@ pub(super) fn fit(bins: &[Bin], at_ev: f64, binding_ev: f64, window: (f64, f64))
         let mut all: Vec<f64> = misfit.iter().zip(&u).map(|(value, u)| value / u).collect();
         all.push((p[1] - URBACH_PRIOR.0) / URBACH_PRIOR.1);
         all.push((p[2] - BROADENING_PRIOR.0) / BROADENING_PRIOR.1);
+        all.push((p[3] - binding.0.ln()) * binding.0 / binding.1);
         all
     };
     let failed = BandGapError::NoFit { energy_ev: at_ev };
-    let start = [at_ev, URBACH_PRIOR.0, BROADENING_PRIOR.0];
-    let Some(found) = minimise(&start, &[1e-3, 0.02, 0.02], 20.0, residuals).filter(|found| found.converged) else {
+    let start = [at_ev, URBACH_PRIOR.0, BROADENING_PRIOR.0, binding.0.ln()];
+    let Some(found) = minimise(&start, &[1e-3, 0.02, 0.02, 0.02], 20.0, residuals).filter(|found| found.converged)
+    else {
         return Err(failed);
     };
     let (Some((c, _)), Some(misfit)) = (solve(&found.p), misfit(&found.p)) else { return Err(failed) };
@@ -74,7 +77,7 @@ pub(super) fn fit(bins: &[Bin], at_ev: f64, binding_ev: f64, window: (f64, f64))
     if c[2] <= 0.0 || (found.p[0] - at_ev).abs() > window.1 {
         return Err(failed);
     }
-    let reduced = found.chi_squared / (y.len() - 4) as f64;
+    let reduced = found.chi_squared / (y.len() - 5) as f64;
     let inflation = reduced.max(1.0).sqrt();
     let urbach_ev = found.p[1].exp();
     Ok(EdgeFit {

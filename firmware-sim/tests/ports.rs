@@ -1,5 +1,7 @@
 //! A running simulation seen from the outside: serial ports, sockets, faults of the line, control port, ledger.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail by panicking")]
+
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

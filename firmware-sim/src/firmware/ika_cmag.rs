@@ -54,6 +54,8 @@ pub struct IkaCmag {
     watchdog: Option<Watchdog>,
     error: Option<u8>,
     mode: char,
+    /// Set point and speed that heater and motor follow now.
+    applied: (Option<f64>, Option<f64>),
 }
 
 impl IkaCmag {
@@ -70,6 +72,7 @@ impl IkaCmag {
             watchdog: None,
             error: None,
             mode: 'A',
+            applied: (None, None),
         }
     }
 
@@ -149,10 +152,18 @@ impl IkaCmag {
         echo
     }
 
-    fn apply(&self, line: &[u8], bench: &mut Bench<'_>) {
+    /// Hands on what has changed: a command that leaves heater or motor as it is is no physical action.
+    fn apply(&mut self, line: &[u8], bench: &mut Bench<'_>) {
         let cause = bench.cause(line, None);
-        bench.world.set_plate(&cause, self.heating.then_some(self.setpoint_c));
-        bench.world.set_stirrer(&cause, (self.stirring && self.speed_rpm > 0.0).then_some(self.speed_rpm));
+        let plate_c = self.heating.then_some(self.setpoint_c);
+        if plate_c != self.applied.0 {
+            bench.world.set_plate(&cause, plate_c);
+        }
+        let speed_rpm = (self.stirring && self.speed_rpm > 0.0).then_some(self.speed_rpm);
+        if speed_rpm != self.applied.1 {
+            bench.world.set_stirrer(&cause, speed_rpm);
+        }
+        self.applied = (plate_c, speed_rpm);
     }
 
     fn trip(&mut self, mode: u8, bench: &mut Bench<'_>) {
@@ -210,7 +221,7 @@ impl Firmware for IkaCmag {
     }
 
     fn power_cycle(&mut self, bench: &mut Bench<'_>) {
-        *self = Self::new(self.config.clone());
+        *self = Self { applied: self.applied, ..Self::new(self.config.clone()) };
         self.apply(b"power", bench);
     }
 
@@ -254,6 +265,10 @@ mod tests {
         assert_eq!(rig.ask("IN_SP_4 \r\n"), "600.0 4\r\n");
         assert!(rig.ask("IN_PV_2 \r\n").ends_with(" 2\r\n"));
         assert_eq!(rig.executions("START_1"), 1);
+        assert_eq!(rig.ledger_lines("set_plate").len(), 1, "a set point without heating is no physical action");
+        rig.step(60.0);
+        let answer = rig.ask("IN_PV_2 \r\n");
+        assert!(answer[..answer.len() - 4].parse::<f64>().unwrap() > 40.0, "{answer:?} after a minute of heating");
     }
 
     #[test]

@@ -120,7 +120,7 @@ fn an_empty_slot_is_nothing_there() {
     for seed in 0..5 {
         let result = analyse(&film, &film.pattern(&Instrument::aeris(), 20 + seed));
         assert_eq!(result.verdict, Verdict::NothingThere);
-        assert!(result.alpha_lead_fraction.is_none() && result.pseudo_cubic_a.is_none());
+        assert!(result.alpha_lead_fraction.is_none() && result.phases.is_empty() && result.pseudo_cubic_a.is_none());
     }
     let grid = FilmTruth::grid();
     let zeros = Pattern::from_counts(grid.angles(), vec![0.0; grid.points]).unwrap();
@@ -195,4 +195,30 @@ fn a_pattern_takes_a_fraction_of_a_second() {
     println!("3000 points, 5 phases: {fastest:?}");
     // Ten times what an idle core needs, so that a loaded machine does not fail the test.
     assert!(fastest.as_secs_f64() < 1.0, "{fastest:?}");
+}
+
+#[test]
+fn an_instrument_and_a_film_unlike_the_assumed_ones_stay_within_their_uncertainty() {
+    let mut real = Instrument::aeris();
+    real.radius_mm = 150.0;
+    real.zero_deg = 0.01;
+    real.axial = 0.01;
+    real.w = 0.0045;
+    let planned = Composition::new(0.20, 0.80, 0.0, 0.05, 0.0).unwrap();
+    let mut inside = 0;
+    for seed in 0..4 {
+        let film = FilmTruth {
+            composition: Composition::new(0.17, 0.83, 0.0, 0.03, 0.0).unwrap(),
+            thickness_nm: 620.0,
+            a_factor: 1.002,
+            ..random_film(seed)
+        };
+        let pattern = film.pattern(&real, 70 + seed);
+        let result = quantify(&pattern, &halide_perovskite(&planned).unwrap(), &settings()).unwrap();
+        let fraction = result.alpha_lead_fraction.unwrap();
+        println!("{:.3} {fraction:?} {} {:?}", film.lead[0], result.reduced_chi_squared, result.verdict);
+        assert_eq!(result.verdict, Verdict::Converged);
+        inside += u32::from((fraction.value - film.lead[0]).abs() < 2.0 * fraction.u_total);
+    }
+    assert!(inside >= 3, "{inside} of 4");
 }

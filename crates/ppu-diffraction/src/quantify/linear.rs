@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 /// Solves H x = g for a symmetric positive matrix after scaling its diagonal to one. A direction without information
 /// gets a ridge too small to matter for any other.
 pub(super) fn solve(h: &DMatrix<f64>, g: &DVector<f64>) -> Option<DVector<f64>> {
-    let (scaled, scale) = scaled(h, 0.0);
+    let (scaled, scale) = scaled(h);
     let right = DVector::from_fn(g.len(), |i, _| g[i] * scale[i]);
     let solution = factor(scaled)?.solve(&right);
     Some(DVector::from_fn(g.len(), |i, _| solution[i] * scale[i]))
@@ -13,14 +13,13 @@ pub(super) fn solve(h: &DMatrix<f64>, g: &DVector<f64>) -> Option<DVector<f64>> 
 
 /// The inverse of a symmetric positive matrix, with the same scaling.
 pub(super) fn inverse(h: &DMatrix<f64>) -> Option<DMatrix<f64>> {
-    let (scaled, scale) = scaled(h, 0.0);
+    let (scaled, scale) = scaled(h);
     let inverse = factor(scaled)?.inverse();
     Some(DMatrix::from_fn(h.nrows(), h.ncols(), |i, j| inverse[(i, j)] * scale[i] * scale[j]))
 }
 
-fn scaled(h: &DMatrix<f64>, floor: f64) -> (DMatrix<f64>, Vec<f64>) {
-    let scale: Vec<f64> =
-        (0..h.nrows()).map(|i| if h[(i, i)] > floor { 1.0 / h[(i, i)].sqrt() } else { 1.0 }).collect();
+fn scaled(h: &DMatrix<f64>) -> (DMatrix<f64>, Vec<f64>) {
+    let scale: Vec<f64> = (0..h.nrows()).map(|i| if h[(i, i)] > 0.0 { 1.0 / h[(i, i)].sqrt() } else { 1.0 }).collect();
     (DMatrix::from_fn(h.nrows(), h.ncols(), |i, j| h[(i, j)] * scale[i] * scale[j]), scale)
 }
 

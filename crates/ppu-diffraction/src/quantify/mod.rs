@@ -172,7 +172,7 @@ pub struct Quantification {
     pub verdict: Verdict,
     /// Mole fraction of the crystalline lead (and tin) that is in the perovskite; nothing when nothing was there.
     pub alpha_lead_fraction: Option<Estimate>,
-    /// Every candidate of the best fit, the perovskite first.
+    /// Every candidate of the best fit, the perovskite first; empty when nothing was there.
     pub phases: Vec<PhaseResult>,
     /// Edge of the perovskite in Å (cube root of the volume of a formula unit); nothing when it was not detected.
     pub pseudo_cubic_a: Option<Estimate>,

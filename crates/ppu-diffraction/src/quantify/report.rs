@@ -44,7 +44,7 @@ pub(super) fn report(model: &Model<'_>, fitted: &Fitted, rival: Option<(String, 
         phase.atoms_per_cell(Element::Pb) + phase.atoms_per_cell(Element::Sn)
     });
     let mass = fractions(model, fitted, &scale_covariance, |phase| model.phases[phase].0.phase.cell_mass_g_per_mol());
-    let phases = phase_results(model, fitted, &sigmas, &mass, &lead);
+    let phases = if present { phase_results(model, fitted, &sigmas, &mass, &lead) } else { Vec::new() };
     let (unexplained, share) = unexplained(model, fitted, &background, reduced);
     let mut flags = flags(model, fitted, rival, reduced);
     if !unexplained.is_empty() {

@@ -1,0 +1,277 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::{client, demo, exit, files, roles, up};
+
+/// A control stack for self-driving laboratories.
+#[derive(Debug, Parser)]
+#[command(name = "ppu", version, about, after_help = "Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 invalid \
+plan or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 130 interrupted.")]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Brings up a simulated lab and runs a closed-loop campaign on it.
+    Demo(DemoArguments),
+    /// Brings up a lab from its file: broker, drivers, scheduler and console, supervised.
+    Up(UpArguments),
+    /// Submits a protocol as a plan, or a campaign.
+    Submit(SubmitArguments),
+    /// Shows what the lab is doing.
+    Status(StatusArguments),
+    /// Follows the events of the lab, or a run or campaign to its end.
+    Watch(WatchArguments),
+    /// Software stop: every instrument is made safe and nothing starts until somebody resumes. Not an emergency stop.
+    Stop(StopArguments),
+    /// Lets a paused or stopped lab go on.
+    Resume(ReasonArguments),
+    /// Lets running steps finish and starts nothing new.
+    Pause(ReasonArguments),
+    /// Accepts a trial that waits for a person.
+    Approve(DecideArguments),
+    /// Rejects a trial that waits for a person.
+    Reject(DecideArguments),
+    /// Checks a lab, instrument, protocol or campaign file without a running lab.
+    Check(CheckArguments),
+    /// Explains an error code: what happened, whether it is safe, what to do.
+    Explain {
+        /// The code, such as E0201.
+        code: String,
+    },
+    /// Works on the simulated instruments.
+    #[command(subcommand)]
+    Sim(SimVerb),
+    /// Runs the scheduler process.
+    Scheduler(roles::SchedulerArguments),
+    /// Runs the driver process of one device.
+    Driver(roles::DriverArguments),
+    /// Runs the simulated instruments.
+    FirmwareSim(roles::SimArguments),
+    /// Runs the operator console.
+    Console(roles::ConsoleArguments),
+    /// Runs the embedded MQTT broker.
+    Broker(roles::BrokerArguments),
+}
+
+impl Verb {
+    pub(crate) fn is_role(&self) -> bool {
+        matches!(
+            self,
+            Verb::Scheduler(_) | Verb::Driver(_) | Verb::FirmwareSim(_) | Verb::Console(_) | Verb::Broker(_) | Verb::Up(_)
+        )
+    }
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArguments {
+    /// Seed of the hidden truth and of every decision.
+    #[arg(long, default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Trials to run.
+    #[arg(long, default_value_t = 24)]
+    pub(crate) trials: u32,
+    /// Simulated seconds a second.
+    #[arg(long, default_value_t = 1000.0)]
+    pub(crate) speed: f64,
+    /// Print the summary as one JSON object on stdout.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// How candidates are chosen: optimizer or random.
+    #[arg(long, default_value = "optimizer")]
+    pub(crate) strategy: String,
+    /// Folder for everything that the demo writes; a new one below the system's temporary folder if left out.
+    #[arg(long)]
+    pub(crate) data: Option<PathBuf>,
+    /// Campaign file; the wide-gap perovskite campaign if left out.
+    #[arg(long)]
+    pub(crate) campaign: Option<PathBuf>,
+    /// Address of the console; a free port of this computer if left out.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) console: SocketAddr,
+    /// Keep the lab and its console up after the campaign, until Ctrl-C.
+    #[arg(long)]
+    pub(crate) stay: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArguments {
+    /// Lab file.
+    #[arg(long)]
+    pub(crate) lab: PathBuf,
+    /// Folder for journal, ledgers, logs and addresses.
+    #[arg(long, default_value = "ppu-data")]
+    pub(crate) data: PathBuf,
+    /// Address of the public API; port 0 keeps the one of the last start.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) listen: SocketAddr,
+    /// Address of the console.
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub(crate) console: SocketAddr,
+    /// Simulated seconds a second, instead of the lab file's.
+    #[arg(long)]
+    pub(crate) speed: Option<f64>,
+    /// Seed of the simulation, instead of the lab file's.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+}
+
+/// How a running lab is found.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Target {
+    /// Address of the scheduler, host:port.
+    #[arg(long, env = "PPU_URL")]
+    pub(crate) scheduler: Option<String>,
+    /// Data folder of the lab, where the address stands if `--scheduler` is left out.
+    #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
+    pub(crate) data: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArguments {
+    /// Protocol or campaign file (TOML).
+    pub(crate) file: PathBuf,
+    /// A parameter of the protocol, name=value; once for each.
+    #[arg(long = "set", value_parser = files::name_and_number)]
+    pub(crate) parameters: Vec<(String, f64)>,
+    /// Stay until it has ended.
+    #[arg(long)]
+    pub(crate) wait: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WatchArguments {
+    /// A run or campaign to follow to its end; all events for ever if left out.
+    pub(crate) id: Option<String>,
+    /// Start after this event.
+    #[arg(long, default_value_t = 0)]
+    pub(crate) after: u64,
+    /// Print each event as one JSON object a line.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StopArguments {
+    /// A campaign to end; the whole lab if left out.
+    pub(crate) campaign: Option<String>,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReasonArguments {
+    /// Why; it goes into the record.
+    #[arg(long, default_value = "asked for on the command line")]
+    pub(crate) reason: String,
+    /// Who; it goes into the record.
+    #[arg(long, env = "USER", default_value = "operator")]
+    pub(crate) who: String,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DecideArguments {
+    /// The trial.
+    pub(crate) trial: String,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// The file.
+    pub(crate) file: PathBuf,
+    /// Lab to check a protocol or campaign against; the demo's lab if left out.
+    #[arg(long)]
+    pub(crate) lab: Option<PathBuf>,
+    /// A parameter of the protocol, name=value; once for each.
+    #[arg(long = "set", value_parser = files::name_and_number)]
+    pub(crate) parameters: Vec<(String, f64)>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum SimVerb {
+    /// Injects a fault into a simulated instrument.
+    Fault {
+        /// The device.
+        device: String,
+        /// The fault, such as late_reply; a wrong name lists those that there are.
+        name: String,
+        /// Requests that it hits.
+        #[arg(long, default_value_t = 1)]
+        count: u64,
+        /// Delay in milliseconds, for faults that have one.
+        #[arg(long)]
+        delay_ms: Option<u64>,
+        /// Data folder of the lab.
+        #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
+        data: PathBuf,
+    },
+    /// Shows simulated time, speed and what was executed.
+    Status {
+        /// Data folder of the lab.
+        #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
+        data: PathBuf,
+    },
+}
+
+/// Runs a command; the exit code of one that did its work.
+pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
+    match arguments.command {
+        Verb::Demo(demo) => demo::run(demo).await,
+        Verb::Up(up) => up::run(up).await,
+        Verb::Submit(submit) => client::submit(submit).await,
+        Verb::Status(status) => client::status(status).await,
+        Verb::Watch(watch) => client::watch(watch).await,
+        Verb::Stop(stop) => client::stop(stop).await,
+        Verb::Pause(reason) => client::pause(reason).await,
+        Verb::Resume(reason) => client::resume(reason).await,
+        Verb::Approve(decide) => client::decide(decide, true).await,
+        Verb::Reject(decide) => client::decide(decide, false).await,
+        Verb::Check(check) => files::check(&check),
+        Verb::Explain { code } => explain(&code),
+        Verb::Sim(SimVerb::Fault { device, name, count, delay_ms, data }) => {
+            client::sim_fault(&data, &device, &name, count, delay_ms).await
+        }
+        Verb::Sim(SimVerb::Status { data }) => client::sim_status(&data).await,
+        Verb::Scheduler(role) => roles::scheduler(role).await,
+        Verb::Driver(role) => roles::driver(role).await,
+        Verb::FirmwareSim(role) => roles::firmware_sim(role).await,
+        Verb::Console(role) => roles::console(role).await,
+        Verb::Broker(role) => roles::broker(role).await,
+    }
+}
+
+#[expect(clippy::print_stdout, reason = "the page is the data that was asked for")]
+fn explain(code: &str) -> anyhow::Result<u8> {
+    let Some(page) = files::explanation(code) else {
+        let known = files::codes().join(", ");
+        return Err(exit::coded(exit::NOT_FOUND, format!("`{code}` is no code of ppu; there are {known}")));
+    };
+    println!("{page}");
+    Ok(0)
+}

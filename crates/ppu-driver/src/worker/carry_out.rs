@@ -1,0 +1,236 @@
+//! One command from ACCEPTED to its outcome.
+
+use ppu_core::{Arguments, AttemptState};
+use ppu_proto::common::v1::Artifact;
+use ppu_proto::convert::arguments_to_wire;
+use ppu_proto::device::v1 as wire;
+use ppu_proto::journal::v1 as record;
+use ppu_proto::journal::v1::ledger_record::Event;
+use ppu_store::{ArtifactStore, RealDisk};
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::{LedgerFailed, Worker, fault_code, is_late};
+use crate::clock;
+use crate::codes;
+use crate::instrument::{Done, Fault, Instrument, RawData, Request};
+use crate::ledger::Attempt;
+use crate::service::{StoredRequest, stored_request};
+
+/// The snapshot goes into a record of the ledger, which holds 64 KiB in all.
+const LARGEST_SNAPSHOT: usize = 16 * 1024;
+/// Results beyond this size are data and belong into an artifact.
+const LARGEST_RESULTS: usize = 32 * 1024;
+/// A message for people that is longer than this is cut.
+const LONGEST_MESSAGE: usize = 2000;
+
+/// How a command ended, before it is recorded.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) state: AttemptState,
+    pub(super) code: &'static str,
+    pub(super) message: String,
+    pub(super) results: Arguments,
+    pub(super) raw: Vec<RawData>,
+}
+
+impl Ending {
+    pub(super) fn new(state: AttemptState, code: &'static str, message: impl Into<String>) -> Self {
+        Self { state, code, message: message.into(), results: Arguments::new(), raw: Vec::new() }
+    }
+
+    /// What the instrument said as an ending; `None` when it fell silent, so that nobody knows.
+    pub(super) fn of(result: Result<Done, Fault>) -> Result<Ending, Fault> {
+        match result {
+            Ok(Done { results, raw, message }) => {
+                Ok(Ending { state: AttemptState::Succeeded, code: "", message, results, raw })
+            }
+            Err(Fault::Refused { code, message }) => Ok(Ending::new(AttemptState::FailedNoEffect, code, message)),
+            Err(Fault::Partial { code, message, results }) => {
+                Ok(Ending { results, ..Ending::new(AttemptState::FailedPartial, code, message) })
+            }
+            Err(Fault::Aborted { message }) => Ok(Ending::new(AttemptState::Aborted, codes::CANCELLED, message)),
+            Err(silent @ Fault::Silent { .. }) => Err(silent),
+        }
+    }
+}
+
+impl<I: Instrument> Worker<I> {
+    /// Carries out an attempt that is ACCEPTED and may begin.
+    pub(super) async fn carry_out(&mut self, attempt: Attempt) -> Result<(), LedgerFailed> {
+        let span = tracing::info_span!(
+            "carry out command",
+            device_id = %self.shared.options.device, command_id = %attempt.key, step_id = %attempt.key.step,
+        );
+        self.shared.set_contact(|contact| contact.running = Some(attempt.key.clone()));
+        let result = self.prepare_and_execute(&attempt).instrument(span).await;
+        self.shared.set_contact(|contact| contact.running = None);
+        self.poll_at = Instant::now();
+        result
+    }
+
+    async fn prepare_and_execute(&mut self, attempt: &Attempt) -> Result<(), LedgerFailed> {
+        self.shared.abort.send_replace(false);
+        // MakeSafe puts its wish into the lane before it sets the abort flag, so a wish whose flag was just cleared is
+        // seen here.
+        if !self.safe_requests.is_empty() {
+            return Ok(());
+        }
+        let StoredRequest { request, class } = match stored_request(&self.shared.manifest, attempt) {
+            Ok(stored) => stored,
+            // A driver with another manifest was started since the command was accepted.
+            Err(message) => return self.end_accepted(attempt, codes::DEVICE_REFUSED, &message).await,
+        };
+        let snapshot = match self.prepare(&request).await? {
+            Ok(snapshot) => snapshot,
+            Err(fault) => return self.end_accepted(attempt, fault_code(&fault), &fault.to_string()).await,
+        };
+        if !self.start(attempt, snapshot.clone()).await? {
+            return Ok(());
+        }
+        tracing::info!("the instrument is told");
+        let result = self.instrument.execute(&request, &self.attention).await;
+        match Ending::of(result) {
+            Ok(ending) => self.end(attempt, ending).await,
+            Err(fault) => self.settle_silence(attempt, &request, class, &snapshot, fault).await,
+        }
+    }
+
+    /// Prepares, with a new connection in between when the instrument falls silent: nothing that acts was sent.
+    async fn prepare(&mut self, request: &Request) -> Result<Result<Vec<u8>, Fault>, LedgerFailed> {
+        let limits = self.shared.options.recovery;
+        let end = Instant::now() + limits.within;
+        for _ in 0..limits.tries {
+            if self.attention.should_abort() {
+                return Ok(Err(Fault::Aborted { message: "cancelled before it began".to_owned() }));
+            }
+            if self.shared.contact().reachable || self.connect().await? {
+                match self.instrument.prepare(request, &self.attention).await {
+                    Ok(snapshot) if snapshot.len() > LARGEST_SNAPSHOT => {
+                        let message = format!("the driver's snapshot has {} bytes", snapshot.len());
+                        return Ok(Err(Fault::Refused { code: codes::BAD_REPLY, message }));
+                    }
+                    Err(fault @ Fault::Silent { .. }) => self.lose_contact(&fault.to_string()),
+                    other => return Ok(other),
+                }
+            }
+            let wait = self.back_off.next_wait();
+            if Instant::now() + wait > end {
+                break;
+            }
+            tokio::time::sleep(wait).await;
+        }
+        let message = format!("the instrument cannot be reached, nothing was sent: {}", self.shared.contact().why);
+        Ok(Err(Fault::Refused { code: codes::LINE_SILENT, message }))
+    }
+
+    /// Records STARTED (F5), if everything that allowed the start still holds. Says whether it does.
+    async fn start(&mut self, attempt: &Attempt, snapshot: Vec<u8>) -> Result<bool, LedgerFailed> {
+        let mut turn = self.shared.ledger.turn().await;
+        let (still_accepted, late, made_safe) = {
+            let state = turn.state();
+            let now = state.attempt(&attempt.key).map(|now| now.state);
+            (now == Some(AttemptState::Accepted), is_late(attempt, &state.machine_boot), state.made_safe)
+        };
+        // Cancelled or made void while it was prepared.
+        if !still_accepted {
+            return Ok(false);
+        }
+        // T1 once more: preparing may have taken longer than the scheduler has lived (REL-9, CLK-2).
+        if made_safe || self.shared.gate().check(clock::boot_ns()).is_err() {
+            return Ok(false);
+        }
+        if late || self.attention.should_abort() {
+            drop(turn);
+            let (code, message) = if late {
+                (codes::TOO_LATE, "the deadline for the start passed while it was prepared")
+            } else {
+                (codes::CANCELLED, "cancelled before it began")
+            };
+            self.end_accepted(attempt, code, message).await?;
+            return Ok(false);
+        }
+        let started = record::AttemptStarted { key: Some((&attempt.key).into()), snapshot };
+        match turn.commit(vec![Event::Started(started)]).await {
+            Ok(_) => Ok(true),
+            Err(error) => {
+                tracing::error!(%error, "the start was not recorded, so the instrument is told nothing");
+                LedgerFailed::from_commit(&error).map_or(Ok(false), Err)
+            }
+        }
+    }
+
+    /// Stores raw data, then records the outcome (F6).
+    pub(super) async fn end(&mut self, attempt: &Attempt, mut ending: Ending) -> Result<(), LedgerFailed> {
+        let mut artifacts = Vec::new();
+        for raw in std::mem::take(&mut ending.raw) {
+            match store(self.shared.artifacts.clone(), raw).await {
+                Ok(artifact) => artifacts.push(artifact),
+                Err(why) => {
+                    ending.state = AttemptState::FailedPartial;
+                    ending.code = codes::ARTIFACT_LOST;
+                    ending.message = format!("it was carried out, but its raw data could not be stored: {why}");
+                }
+            }
+        }
+        let mut results = arguments_to_wire(&ending.results);
+        if results.iter().map(prost::Message::encoded_len).sum::<usize>() > LARGEST_RESULTS {
+            results.clear();
+            ending.state = AttemptState::FailedPartial;
+            ending.code = codes::BAD_REPLY;
+            ending.message = "it was carried out, but its results are too large to be recorded".to_owned();
+        }
+        let sample_position = sample_position(attempt, ending.state);
+        let outcome = wire::Outcome {
+            state: wire::AttemptState::from(ending.state).into(),
+            results,
+            artifacts,
+            message: cut(ending.message),
+            code: ending.code.to_owned(),
+            sample_position,
+            duration_s: self.duration_s(attempt),
+        };
+        tracing::info!(state = %ending.state, code = outcome.code, message = outcome.message, "the command ended");
+        let ended = record::AttemptEnded { key: Some((&attempt.key).into()), outcome: Some(outcome) };
+        self.commit(vec![Event::Ended(ended)]).await
+    }
+
+    /// Seconds since STARTED; 0 where the computer was started anew in between, because its clock began anew.
+    fn duration_s(&self, attempt: &Attempt) -> f64 {
+        let state = self.shared.ledger.state();
+        let Some(now) = state.attempt(&attempt.key) else { return 0.0 };
+        if now.started_boot_ns == 0 || now.machine_boot != state.machine_boot {
+            return 0.0;
+        }
+        clock::boot_ns().saturating_sub(now.started_boot_ns) as f64 / 1e9
+    }
+}
+
+/// Stores raw data durably, away from the reactor.
+async fn store(artifacts: ArtifactStore<RealDisk>, raw: RawData) -> Result<Artifact, String> {
+    let RawData { name, media_type, bytes } = raw;
+    let stored = tokio::task::spawn_blocking(move || artifacts.put(&bytes)).await;
+    let stored = stored.map_err(|error| error.to_string())?;
+    let stored = stored.map_err(|error| crate::ledger::explained(&error))?;
+    let (hash, size) = (stored.hash.0.to_vec(), stored.bytes);
+    Ok(Artifact { hash, name, media_type: media_type.to_owned(), size })
+}
+
+/// Where the sample is now: a transfer that succeeded put it at its end, one without effect left it at its beginning.
+fn sample_position(attempt: &Attempt, state: AttemptState) -> String {
+    let [from, to] = attempt.command.positions.as_slice() else { return String::new() };
+    match state {
+        AttemptState::Succeeded => to.clone(),
+        AttemptState::FailedNoEffect => from.clone(),
+        _ => String::new(),
+    }
+}
+
+/// The message, cut at a limit.
+fn cut(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        message.push('…');
+    }
+    message
+}

@@ -106,6 +106,8 @@ faults! {
     ResultFileMissing, "result_file_missing", Firmware, DIFFRACTOMETER, "The result file never appears.";
     ResultFileLate, "result_file_late", Firmware, DIFFRACTOMETER, "The result file appears `delay_ms` (simulated) later than usual.";
     ResultFilePartial, "result_file_partial", Firmware, DIFFRACTOMETER, "The result file is never completed.";
+    NoDedup, "no_dedup", Firmware, PUMP, "A repeated frame is executed again instead of being recognised.";
+    Fail, "fail", Firmware, ARM, "The programme is aborted at its end without having acted.";
     Stuck, "stuck", Firmware, CAN_STICK, "The action never finishes.";
 }
 

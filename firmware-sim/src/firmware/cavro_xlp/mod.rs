@@ -169,6 +169,7 @@ impl Firmware for CavroXlp {
         if let Some((sequence, answer)) = &self.last
             && request.repeat
             && *sequence == request.sequence
+            && bench.strike(Fault::NoDedup, bytes).is_none()
         {
             let answer = answer.clone();
             return bench.reply(session, answer);

@@ -220,3 +220,15 @@ fn identity_and_configuration_name_the_simulator() {
     assert!(ask(&mut rig, 1, "&").1.contains("SIM-XLP-0001"));
     assert!(ask(&mut rig, 2, "?76").1.starts_with("SIM"));
 }
+
+#[test]
+fn without_deduplication_a_repeated_frame_moves_twice() {
+    let mut rig = ready();
+    ask(&mut rig, 2, "P600R");
+    rig.step(5.0);
+    rig.inject("no_dedup", FaultParameters::default());
+    rig.send(&oem(2 | 8, "P600R"));
+    rig.step(5.0);
+    assert_eq!(ask(&mut rig, 3, "?").1, "1200");
+    assert_eq!(rig.executions("P"), 2);
+}

@@ -216,6 +216,9 @@ impl Ur5e {
         }
         let acted = std::mem::replace(&mut playing.acted, true);
         let frame = playing.frame.clone();
+        if !acted && bench.strike(Fault::Fail, &frame).is_some() {
+            return self.stop();
+        }
         if !acted && self.act(&frame, bench) {
             return self.protective_stop(bench.now_s);
         }

@@ -95,6 +95,18 @@ fn a_protective_stop_pauses_half_way_and_can_be_released_after_five_seconds() {
 }
 
 #[test]
+fn a_failed_programme_stops_without_having_finished() {
+    let mut rig = rig();
+    rig.inject("fail", FaultParameters::default());
+    rig.ask("load pick_rack_1.urp\nplay\n");
+    rig.step(13.0);
+    assert_eq!(rig.ask("programState\n"), "STOPPED pick_rack_1.urp\n");
+    assert!(rig.lab.world().occupied("rack.1"));
+    let state = rig.state();
+    assert_eq!((&state["started"], &state["finished"]), (&json!(1), &json!(0)));
+}
+
+#[test]
 fn local_mode_refuses_play() {
     let mut rig = rig();
     rig.ask("load pick_rack_1.urp\n");

@@ -143,6 +143,7 @@ fn lines_of_an_unknown_phase_are_flagged() {
         Flag::UnexplainedIntensity { positions_deg, .. } => Some(positions_deg.clone()),
         _ => None,
     });
+    assert!(result.flags.iter().any(|flag| flag.to_string().starts_with("unexplained lines at 9.")));
     let positions = flagged.expect("two strong foreign lines");
     assert_eq!(positions.len(), 2, "{positions:?}");
     assert!((positions[0] - 9.2).abs() < 0.1 && (positions[1] - 18.6).abs() < 0.1, "{positions:?}");

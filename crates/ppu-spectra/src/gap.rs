@@ -125,6 +125,21 @@ pub enum GapFlag {
     },
 }
 
+impl std::fmt::Display for GapFlag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            GapFlag::SeveralEdges => write!(f, "several absorption edges of comparable height"),
+            GapFlag::TooThin { step } => write!(f, "thin film: the edge is a step of only {step:.3}"),
+            GapFlag::TooThick { absorbance } => write!(f, "too thick: absorbance reaches {absorbance:.2} at the edge"),
+            GapFlag::Saturated { pixels } => write!(f, "{pixels} pixels near the edge are saturated"),
+            GapFlag::Ambiguous { spread_ev } => write!(f, "ambiguous: models disagree by {spread_ev:.3} eV"),
+            GapFlag::PoorFit { reduced_chi_squared, rms } => {
+                write!(f, "the edge model misses the data (reduced χ² {reduced_chi_squared:.1}, rms {rms:.4})")
+            }
+        }
+    }
+}
+
 /// A band gap with everything that was found on the way.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BandGap {

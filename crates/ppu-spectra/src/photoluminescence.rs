@@ -100,6 +100,21 @@ pub enum PlFlag {
     },
 }
 
+impl std::fmt::Display for PlFlag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            PlFlag::Saturated { pixels } => write!(f, "{pixels} saturated pixels were left out"),
+            PlFlag::SecondLine { energy_ev, share } => {
+                write!(f, "second line at {energy_ev:.3} eV with {:.0} % of the first", 100.0 * share)
+            }
+            PlFlag::AtRangeEnd => write!(f, "the line stands at the end of the range"),
+            PlFlag::PoorFit { reduced_chi_squared } => {
+                write!(f, "the line shape misses the data (reduced χ² {reduced_chi_squared:.1})")
+            }
+        }
+    }
+}
+
 /// A photoluminescence line.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PlPeak {

@@ -271,6 +271,7 @@ fn two_lines_and_clipped_lines_are_told() {
         .iter()
         .any(|flag| matches!(flag, PlFlag::SecondLine { energy_ev, .. } if (energy_ev - 1.6).abs() < 0.05));
     assert!(flagged, "{found:?}");
+    assert!(found.flags.iter().any(|flag| flag.to_string().starts_with("second line at 1.")));
     let bright = EmissionLine { photons: 4e9, ..line };
     assert!(matches!(analyse(&emission(2, &[bright])), Err(PlError::Saturated { .. })));
     let blinding = EmissionLine { photons: 1e15, fwhm_ev: 0.3, ..line };

@@ -142,6 +142,24 @@ pub enum Flag {
     CellUncalibrated,
 }
 
+impl std::fmt::Display for Flag {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Flag::UnexplainedIntensity { positions_deg, share } => {
+                let places: Vec<String> = positions_deg.iter().map(|angle| format!("{angle:.2}")).collect();
+                write!(f, "unexplained lines at {}° ({:.1} % of the line intensity)", places.join(", "), 100.0 * share)
+            }
+            Flag::FilmCorrection { optical_thickness, factor_at_first_line } => write!(
+                f,
+                "thin film: corrected for {:.0} % of the full intensity at the first line (μt = {optical_thickness:.3})",
+                100.0 * factor_at_first_line
+            ),
+            Flag::FormsAlike { other } => write!(f, "{other} fits equally well"),
+            Flag::CellUncalibrated => write!(f, "the cell is uncalibrated to some 3e-4"),
+        }
+    }
+}
+
 /// What was found of one phase.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PhaseResult {

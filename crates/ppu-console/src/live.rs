@@ -44,8 +44,13 @@ impl Publisher {
     pub(crate) fn publish(&mut self, console: &Console) {
         let known = console.known();
         let chrome = chrome(console, &known);
-        let mut update =
-            Update { now: chrome.now, contact: chrome.contact, common: None, topics: HashMap::new(), over: HashSet::new() };
+        let mut update = Update {
+            now: chrome.now,
+            contact: chrome.contact,
+            common: None,
+            topics: HashMap::new(),
+            over: HashSet::new(),
+        };
         update.common = self.changed(&Topic::Plain, top(&known), &chrome);
         for topic in self.topics(&known) {
             let fragments = topic.fragments(&known);
@@ -55,7 +60,8 @@ impl Publisher {
                 update.topics.insert(topic, changed);
             }
         }
-        let active: HashSet<String> = known.lab.iter().flat_map(|lab| &lab.active_runs).map(|run| run.id.clone()).collect();
+        let active: HashSet<String> =
+            known.lab.iter().flat_map(|lab| &lab.active_runs).map(|run| run.id.clone()).collect();
         for ended in self.active_runs.difference(&active) {
             update.over.insert(Topic::Run(ended.clone()));
             self.versions.retain(|(topic, _), _| !matches!(topic, Topic::Run(id) if id == ended));

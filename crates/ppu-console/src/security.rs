@@ -11,7 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 pub(crate) const HEADERS: [(HeaderName, HeaderValue); 4] = [
     (
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"),
+        HeaderValue::from_static(
+            "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+        ),
     ),
     (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
     // Not `no-referrer`: browsers would then send `Origin: null` with forms.
@@ -106,7 +108,8 @@ fn parse(url: &str) -> Option<PublicUrl> {
     let url = url.trim();
     let (scheme, rest) = url.split_once("://")?;
     let scheme = scheme.to_ascii_lowercase();
-    let authority = rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty() && !authority.contains('@'))?;
+    let authority =
+        rest.split(['/', '?', '#']).next().filter(|authority| !authority.is_empty() && !authority.contains('@'))?;
     matches!(scheme.as_str(), "http" | "https")
         .then(|| PublicUrl { origin: format!("{scheme}://{authority}"), authority: authority.to_owned() })
 }
@@ -159,11 +162,19 @@ mod tests {
     #[test]
     fn changes_need_our_origin() {
         let security = security();
-        let check = |host: &str, origin: Option<&str>, method: Method, socket: bool| security.check(&method, socket, &headers(host, origin));
+        let check = |host: &str, origin: Option<&str>, method: Method, socket: bool| {
+            security.check(&method, socket, &headers(host, origin))
+        };
         let host = "127.0.0.1:8080";
         assert_eq!(check(host, Some("http://127.0.0.1:8080"), Method::POST, false), Ok(()));
         assert_eq!(check("lab.example.org", Some("https://lab.example.org"), Method::POST, false), Ok(()));
-        for origin in [None, Some("null"), Some("http://evil.example"), Some("http://127.0.0.1:3000"), Some("http://localhost:8080")] {
+        for origin in [
+            None,
+            Some("null"),
+            Some("http://evil.example"),
+            Some("http://127.0.0.1:3000"),
+            Some("http://localhost:8080"),
+        ] {
             assert_eq!(check(host, origin, Method::POST, false), Err(Forbidden::Origin), "{origin:?}");
             assert_eq!(check(host, origin, Method::GET, true), Err(Forbidden::Origin), "{origin:?}");
         }

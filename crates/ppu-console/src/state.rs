@@ -57,7 +57,8 @@ pub(crate) struct Lost {
 
 impl Console {
     pub(crate) fn new(operator: String, security: Security, client: LabServiceClient<Channel>) -> Self {
-        let known = Known { lost: Some(Lost { since_ms: now_ms(), error: "not reached yet".into() }), ..Known::default() };
+        let known =
+            Known { lost: Some(Lost { since_ms: now_ms(), error: "not reached yet".into() }), ..Known::default() };
         Self { operator, security, client, updates: broadcast::Sender::new(UPDATES_KEPT), known: Mutex::new(known) }
     }
 

@@ -108,7 +108,10 @@ impl Axis {
     fn ticks(&self) -> Vec<f64> {
         let first = (self.min / self.step - 1e-9).ceil();
         // The bound keeps a degenerate axis from drawing without end.
-        (0..40).map(|index| (first + f64::from(index)) * self.step).take_while(|tick| *tick <= self.max + self.step * 1e-6).collect()
+        (0..40)
+            .map(|index| (first + f64::from(index)) * self.step)
+            .take_while(|tick| *tick <= self.max + self.step * 1e-6)
+            .collect()
     }
 
     fn decimals(&self) -> usize {
@@ -318,9 +321,10 @@ mod tests {
     #[test]
     fn ticks_are_round_and_cover_the_values() {
         let axis = Axis::around([1.613, 1.742], 4);
-        assert_eq!(axis.ticks().iter().map(|tick| fixed(*tick, axis.decimals())).collect::<Vec<_>>(), [
-            "1.60", "1.65", "1.70", "1.75"
-        ]);
+        assert_eq!(
+            axis.ticks().iter().map(|tick| fixed(*tick, axis.decimals())).collect::<Vec<_>>(),
+            ["1.60", "1.65", "1.70", "1.75"]
+        );
         assert_eq!(Axis::around([f64::NAN], 4), Axis::exact(0.0, 1.0, 4), "nothing to show still gives an axis");
         assert!(Axis::around([5.0, 5.0], 4).ticks().len() >= 2);
     }

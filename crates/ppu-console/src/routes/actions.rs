@@ -12,7 +12,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use ppu_proto::common::v1::CommandKey;
 use ppu_proto::device::v1::{Resolution, Verdict};
 use ppu_proto::lab::v1::{
-    DecideRequest, PauseRequest, ResolveDoubtRequest, ResumeRequest, StopAllRequest, StopCampaignRequest, Trial, TrialState,
+    DecideRequest, PauseRequest, ResolveDoubtRequest, ResumeRequest, StopAllRequest, StopCampaignRequest, Trial,
+    TrialState,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -57,7 +58,10 @@ pub(super) async fn resume(State(console): Shared, Form(fields): Fields) -> Resp
         (None, false) => "resumed at the console".into(),
     };
     let mut client = console.client();
-    answer(in_time(client.resume(ResumeRequest { who: console.operator.clone(), reason })).await, "The lab was not resumed")
+    answer(
+        in_time(client.resume(ResumeRequest { who: console.operator.clone(), reason })).await,
+        "The lab was not resumed",
+    )
 }
 
 pub(super) async fn stop_all(State(console): Shared, Form(fields): Fields) -> Response {
@@ -83,7 +87,11 @@ pub(super) async fn stop_all(State(console): Shared, Form(fields): Fields) -> Re
         Ok(()) => Redirect::to("/stop").into_response(),
         Err(error) => {
             tracing::error!(%error, "STOP ALL failed");
-            message(StatusCode::INTERNAL_SERVER_ERROR, "STOP ALL failed", "Whether the instruments were told is unknown. Use the hardware stop.")
+            message(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "STOP ALL failed",
+                "Whether the instruments were told is unknown. Use the hardware stop.",
+            )
         }
     }
 }
@@ -190,7 +198,12 @@ fn answer<T>(result: Result<T, Status>, otherwise: &str) -> Response {
 fn decided(id: &str, accept: bool, trial: Trial) -> Response {
     let rejected = trial.state() == TrialState::Rejected;
     if rejected == accept {
-        let text = format!("Somebody else decided first: {} was {}. {}", id, if rejected { "rejected" } else { "accepted" }, trial.decision);
+        let text = format!(
+            "Somebody else decided first: {} was {}. {}",
+            id,
+            if rejected { "rejected" } else { "accepted" },
+            trial.decision
+        );
         return message(StatusCode::CONFLICT, "Already decided", text.trim_end());
     }
     Redirect::to("/#inbox").into_response()

@@ -17,7 +17,8 @@ pub(super) async fn lab(State(console): State<Arc<Console>>) -> Response {
     let known = console.known();
     let Some(lab) = known.lab else {
         let error = known.lost.map(|lost| lost.error);
-        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "scheduler unreachable", "reason": error }))).into_response();
+        return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({ "error": "scheduler unreachable", "reason": error })))
+            .into_response();
     };
     let mut body = snapshot(&lab);
     body["link"] = json!({
@@ -104,7 +105,8 @@ fn campaign(campaign: &Campaign) -> Json_ {
 
 fn trial(trial: &Trial) -> Json_ {
     let observation = trial.observation.as_ref().map(|observation| {
-        let invalid: Map<String, Json_> = observation.invalid.iter().map(|item| (item.name.clone(), json!(item.reason))).collect();
+        let invalid: Map<String, Json_> =
+            observation.invalid.iter().map(|item| (item.name.clone(), json!(item.reason))).collect();
         json!({ "values": measured(&observation.values), "invalid": invalid, "analysis": observation.analysis })
     });
     json!({
@@ -158,7 +160,10 @@ fn doubt(doubt: &Doubt) -> Json_ {
 }
 
 fn measured(values: &[Measured]) -> Map<String, Json_> {
-    values.iter().map(|value| (value.name.clone(), json!({ "value": value.value, "sd": value.sd, "flags": value.flags }))).collect()
+    values
+        .iter()
+        .map(|value| (value.name.clone(), json!({ "value": value.value, "sd": value.sd, "flags": value.flags })))
+        .collect()
 }
 
 fn numbers(values: &[NamedNumber]) -> Map<String, Json_> {

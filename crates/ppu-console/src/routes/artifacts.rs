@@ -16,7 +16,10 @@ use super::{message, refusal};
 use crate::state::Console;
 use crate::view::runs::file_name;
 
-pub(super) async fn download(State(console): State<Arc<Console>>, Path((hash, name)): Path<(String, String)>) -> Response {
+pub(super) async fn download(
+    State(console): State<Arc<Console>>,
+    Path((hash, name)): Path<(String, String)>,
+) -> Response {
     let Some(bytes) = parse_hash(&hash) else {
         return message(StatusCode::BAD_REQUEST, "Not accepted", "A hash has 64 hexadecimal digits.");
     };

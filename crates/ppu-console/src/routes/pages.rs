@@ -105,7 +105,9 @@ pub(super) async fn plot(State(console): Shared, Path((id, name)): Path<(String,
     };
     let wanted = name.strip_suffix(".svg").unwrap_or(&name);
     match plots(&found, Scale::Large).into_iter().find(|plot| plot.name == wanted) {
-        Some(plot) => file("image/svg+xml", &format!("{}-{}.svg", file_name(&id), file_name(wanted)), standalone(&plot.svg)),
+        Some(plot) => {
+            file("image/svg+xml", &format!("{}-{}.svg", file_name(&id), file_name(wanted)), standalone(&plot.svg))
+        }
         None => message(StatusCode::NOT_FOUND, "Not found", &format!("Campaign {id} has no plot {wanted}.")),
     }
 }
@@ -159,14 +161,20 @@ fn serve(console: &Console, title: &str, topic: Topic, fragment: Option<Fragment
     }
 }
 
-fn lay_out(known: &Known, chrome: &Chrome, topic: &Topic, fragment: Option<Fragment>) -> Result<(Rendered, Layout), askama::Error> {
+fn lay_out(
+    known: &Known,
+    chrome: &Chrome,
+    topic: &Topic,
+    fragment: Option<Fragment>,
+) -> Result<(Rendered, Layout), askama::Error> {
     let topbar = top(known).render(chrome)?;
     let fragments = fragment.map_or_else(|| topic.fragments(known), |fragment| vec![fragment]);
     let rendered = fragments.iter().map(|fragment| fragment.render(chrome)).collect::<Result<Vec<_>, _>>()?;
     if *topic != Topic::Overview {
         return Ok((topbar, Layout::Column(rendered)));
     }
-    let (cards, parts): (Vec<Rendered>, Vec<Rendered>) = rendered.into_iter().partition(|part| part.id.starts_with("card-"));
+    let (cards, parts): (Vec<Rendered>, Vec<Rendered>) =
+        rendered.into_iter().partition(|part| part.id.starts_with("card-"));
     let parts = parts.into_iter().map(|part| (part.id.clone(), part)).collect();
     Ok((topbar, Layout::Overview { cards, parts }))
 }

@@ -25,7 +25,11 @@ pub(super) struct Wanted {
     topic: String,
 }
 
-pub(super) async fn open(State(console): State<Arc<Console>>, Query(wanted): Query<Wanted>, upgrade: WebSocketUpgrade) -> Response {
+pub(super) async fn open(
+    State(console): State<Arc<Console>>,
+    Query(wanted): Query<Wanted>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let topic = Topic::parse(&wanted.topic);
     upgrade.max_message_size(LARGEST_MESSAGE).on_upgrade(move |socket| serve(console, topic, socket))
 }

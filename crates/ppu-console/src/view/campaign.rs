@@ -143,7 +143,9 @@ pub fn campaign(campaign: &Campaign, scale: Scale) -> CampaignView {
     let waiting = campaign.trials.iter().filter(|trial| trial.state() == TrialState::AwaitingApproval).count();
     let active = campaign.trials.iter().filter(|trial| under_way(trial)).count() - waiting;
     let mut counts = vec![format!("{} measured", campaign.completed)];
-    for (count, word) in [(active, "under way"), (waiting, "awaiting approval"), (campaign.failed as usize, "failed or rejected")] {
+    for (count, word) in
+        [(active, "under way"), (waiting, "awaiting approval"), (campaign.failed as usize, "failed or rejected")]
+    {
         if count > 0 {
             counts.push(format!("{count} {word}"));
         }
@@ -183,24 +185,37 @@ pub fn page(message: &Campaign) -> CampaignPageView {
 
 /// The trials as comma-separated values, one line a trial, for a spreadsheet.
 pub fn csv(campaign: &Campaign) -> String {
-    let names: Vec<&str> = campaign.trials.first().map_or(Vec::new(), |trial| trial.candidate.iter().map(|item| item.name.as_str()).collect());
+    let names: Vec<&str> = campaign
+        .trials
+        .first()
+        .map_or(Vec::new(), |trial| trial.candidate.iter().map(|item| item.name.as_str()).collect());
     let mut head = vec!["number".to_owned(), "trial".into(), "state".into()];
     head.extend(names.iter().map(|name| (*name).to_owned()));
     for objective in &campaign.objectives {
         let name = &objective.name;
-        head.extend([format!("{name} ({})", objective.unit), format!("{name} sd"), format!("{name} expected"), format!("{name} expected sd")]);
+        head.extend([
+            format!("{name} ({})", objective.unit),
+            format!("{name} sd"),
+            format!("{name} expected"),
+            format!("{name} expected sd"),
+        ]);
     }
     head.extend(["score".into(), "proposer".into(), "run".into(), "sample".into()]);
     let mut out = line(&head);
     for trial in &campaign.trials {
         let mut cells = vec![trial.number.to_string(), trial.id.clone(), words::trial(trial.state()).word.to_owned()];
-        let candidate: BTreeMap<&str, f64> = trial.candidate.iter().map(|item| (item.name.as_str(), item.number)).collect();
+        let candidate: BTreeMap<&str, f64> =
+            trial.candidate.iter().map(|item| (item.name.as_str(), item.number)).collect();
         cells.extend(names.iter().map(|name| candidate.get(name).map_or(String::new(), f64::to_string)));
         for objective in &campaign.objectives {
-            let of = |values: &[Measured]| values.iter().find(|value| value.name == objective.name).map(|value| (value.value, value.sd));
+            let of = |values: &[Measured]| {
+                values.iter().find(|value| value.name == objective.name).map(|value| (value.value, value.sd))
+            };
             let measured = trial.observation.as_ref().and_then(|observation| of(&observation.values));
             for pair in [measured, of(&trial.expected)] {
-                cells.extend(pair.map_or([String::new(), String::new()], |(value, sd)| [value.to_string(), sd.to_string()]));
+                cells.extend(
+                    pair.map_or([String::new(), String::new()], |(value, sd)| [value.to_string(), sd.to_string()]),
+                );
             }
         }
         cells.extend([
@@ -231,8 +246,16 @@ pub fn measured(objectives: &[Objective], values: &[Measured]) -> Vec<ValueView>
     values
         .iter()
         .map(|value| {
-            let unit = objectives.iter().find(|objective| objective.name == value.name).map_or("", |objective| format::unit(&objective.unit));
-            ValueView { label: label(&value.name), value: with_sd(value.value, value.sd), unit: unit.into(), note: value.flags.join("; ") }
+            let unit = objectives
+                .iter()
+                .find(|objective| objective.name == value.name)
+                .map_or("", |objective| format::unit(&objective.unit));
+            ValueView {
+                label: label(&value.name),
+                value: with_sd(value.value, value.sd),
+                unit: unit.into(),
+                note: value.flags.join("; "),
+            }
         })
         .collect()
 }
@@ -278,7 +301,8 @@ fn comparison(objective: &Objective, trial: &Trial) -> ComparisonView {
     let of = |values: &[Measured]| values.iter().find(|value| value.name == objective.name).cloned();
     let observation = trial.observation.as_ref();
     let measured = observation.and_then(|observation| of(&observation.values));
-    let invalid = observation.and_then(|observation| observation.invalid.iter().find(|item| item.name == objective.name));
+    let invalid =
+        observation.and_then(|observation| observation.invalid.iter().find(|item| item.name == objective.name));
     ComparisonView {
         expected: of(&trial.expected).map_or(format::NOTHING.into(), |value| with_sd(value.value, value.sd)),
         measured: measured.as_ref().map_or(format::NOTHING.into(), |value| with_sd(value.value, value.sd)),
@@ -298,7 +322,8 @@ fn line(cells: &[String]) -> String {
 
 /// A cell as RFC 4180 writes it; a leading sign of a formula is defused, because spreadsheets would run it.
 fn quoted(cell: &str) -> String {
-    let risky = cell.starts_with(['=', '@', '+', '\t', '\r']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
+    let risky =
+        cell.starts_with(['=', '@', '+', '\t', '\r']) || (cell.starts_with('-') && cell.parse::<f64>().is_err());
     let cell = if risky { format!("'{cell}") } else { cell.to_owned() };
     if cell.contains([',', '"', '\n', '\r']) { format!("\"{}\"", cell.replace('"', "\"\"")) } else { cell }
 }

@@ -89,19 +89,28 @@ fn doubt(doubt: &Doubt) -> DoubtView {
 /// parameter in which the two differ most.
 fn nearest(campaign: &Campaign, trial: &Trial) -> String {
     let range = |name: &str| {
-        let values = campaign.trials.iter().flat_map(|trial| &trial.candidate).filter(|item| item.name == name).map(|item| item.number);
-        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        let values = campaign
+            .trials
+            .iter()
+            .flat_map(|trial| &trial.candidate)
+            .filter(|item| item.name == name)
+            .map(|item| item.number);
+        let (low, high) =
+            values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
         (high - low).max(f64::MIN_POSITIVE)
     };
-    let scaled: Vec<(&str, f64, f64)> = trial.candidate.iter().map(|item| (item.name.as_str(), item.number, range(&item.name))).collect();
+    let scaled: Vec<(&str, f64, f64)> =
+        trial.candidate.iter().map(|item| (item.name.as_str(), item.number, range(&item.name))).collect();
     let differences = |other: &Trial| -> Vec<(usize, f64)> {
         let value = |name: &str| other.candidate.iter().find(|item| item.name == name).map(|item| item.number);
         let each = scaled.iter().enumerate();
         each.filter_map(|(index, (name, here, range))| Some((index, (here - value(name)?).abs() / range))).collect()
     };
-    let distance = |differences: &[(usize, f64)]| differences.iter().map(|(_, difference)| difference * difference).sum::<f64>();
+    let distance =
+        |differences: &[(usize, f64)]| differences.iter().map(|(_, difference)| difference * difference).sum::<f64>();
     let tested = campaign.trials.iter().filter(|other| other.observation.is_some() && other.id != trial.id);
-    let closest = tested.map(|other| (other, differences(other))).min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)));
+    let closest =
+        tested.map(|other| (other, differences(other))).min_by(|(_, a), (_, b)| distance(a).total_cmp(&distance(b)));
     let Some((other, differences)) = closest else { return String::new() };
     let most = differences.iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).filter(|(_, difference)| *difference > 0.0);
     match most.map(|(index, _)| scaled[*index].0) {
@@ -109,7 +118,12 @@ fn nearest(campaign: &Campaign, trial: &Trial) -> String {
         Some(name) => {
             let there = other.candidate.iter().find(|item| item.name == name).map_or(f64::NAN, |item| item.number);
             let (label, unit) = parameter(name);
-            format!("trial {} ({label} {}{}{unit})", other.number, number(there), if unit.is_empty() { "" } else { " " })
+            format!(
+                "trial {} ({label} {}{}{unit})",
+                other.number,
+                number(there),
+                if unit.is_empty() { "" } else { " " }
+            )
         }
     }
 }

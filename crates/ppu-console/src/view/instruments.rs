@@ -83,5 +83,11 @@ fn card(lab: &GetLabResponse, device: &Device) -> CardView {
 
 fn reading(reading: &Reading) -> ReadingView {
     let (value, unit) = format::value(reading.value.as_ref());
-    ReadingView { label: format::label(&reading.name), value, unit, taken: When::some(reading.time_ms), good: reading.good }
+    ReadingView {
+        label: format::label(&reading.name),
+        value,
+        unit,
+        taken: When::some(reading.time_ms),
+        good: reading.good,
+    }
 }

@@ -42,7 +42,8 @@ fn size(scale: Scale, count: usize) -> (f64, f64) {
         // Drawn at the width they have on a 1440-pixel screen, so that their text has the size of the page's.
         Scale::Small if count <= 2 => (464.0, 216.0),
         Scale::Small => (304.0, 216.0),
-        Scale::Large => (640.0, 280.0),
+        Scale::Large if count <= 2 => (664.0, 280.0),
+        Scale::Large => (432.0, 264.0),
     }
 }
 
@@ -51,15 +52,20 @@ fn last_number(campaign: &Campaign) -> u32 {
 }
 
 fn score(campaign: &Campaign, (width, height): (f64, f64)) -> PlotView {
-    let scored: Vec<(&Trial, f64)> =
-        campaign.trials.iter().filter_map(|trial| trial.score.filter(|score| score.is_finite()).map(|score| (trial, score))).collect();
+    let scored: Vec<(&Trial, f64)> = campaign
+        .trials
+        .iter()
+        .filter_map(|trial| trial.score.filter(|score| score.is_finite()).map(|score| (trial, score)))
+        .collect();
     let mut stair: Vec<(f64, f64)> = Vec::new();
     for (trial, score) in &scored {
         if stair.last().is_none_or(|(_, best)| score > best) {
             stair.push((f64::from(trial.number), *score));
         }
     }
-    let best = stair.last().map_or("no score yet".to_owned(), |(trial, score)| format!("best {} at trial {trial}", number(*score)));
+    let best = stair
+        .last()
+        .map_or("no score yet".to_owned(), |(trial, score)| format!("best {} at trial {trial}", number(*score)));
     let points = scored
         .iter()
         .map(|(trial, score)| Point {
@@ -102,7 +108,10 @@ fn objective_plot(campaign: &Campaign, objective: &Objective, (width, height): (
         None => (None, None),
     };
     let seen = points.iter().flat_map(|point| [point.y - point.sd, point.y + point.sd]);
-    let y = Axis::around(seen.chain(goal.iter().map(|(value, _)| *value)).chain(band.into_iter().flat_map(|(low, high)| [low, high])), 4);
+    let y = Axis::around(
+        seen.chain(goal.iter().map(|(value, _)| *value)).chain(band.into_iter().flat_map(|(low, high)| [low, high])),
+        4,
+    );
     let measured = points.iter().filter(|point| point.mark != Mark::Expected).count();
     let name = label(&objective.name);
     let heading = if symbol.is_empty() { name.clone() } else { format!("{name} / {symbol}") };
@@ -111,7 +120,10 @@ fn objective_plot(campaign: &Campaign, objective: &Objective, (width, height): (
         height,
         y_label: format!("{heading} (n = {measured})"),
         x_label: "trial".into(),
-        description: format!("{name} against trial number with standard uncertainty, {measured} measured; {}", objective.goal),
+        description: format!(
+            "{name} against trial number with standard uncertainty, {measured} measured; {}",
+            objective.goal
+        ),
         x: Axis::counting(last_number(campaign)),
         y,
         points,
@@ -124,12 +136,16 @@ fn objective_plot(campaign: &Campaign, objective: &Objective, (width, height): (
 }
 
 fn point(campaign: &Campaign, objective: &Objective, trial: &Trial) -> Option<Point> {
-    let measured =
-        trial.observation.as_ref().and_then(|observation| observation.values.iter().find(|value| value.name == objective.name));
+    let measured = trial
+        .observation
+        .as_ref()
+        .and_then(|observation| observation.values.iter().find(|value| value.name == objective.name));
     let (value, mark, word) = match measured {
         Some(value) => (value, mark(campaign, trial), "measured"),
         // An expectation is drawn only until it can be compared with a measurement.
-        None if under_way(trial) => (trial.expected.iter().find(|value| value.name == objective.name)?, Mark::Expected, "expected"),
+        None if under_way(trial) => {
+            (trial.expected.iter().find(|value| value.name == objective.name)?, Mark::Expected, "expected")
+        }
         None => return None,
     };
     let sd = if value.sd.is_finite() { value.sd } else { 0.0 };

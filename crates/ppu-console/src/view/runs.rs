@@ -106,7 +106,12 @@ pub fn running(lab: &GetLabResponse) -> Vec<RunningView> {
 pub fn run(run: &Run, lab: Option<&GetLabResponse>) -> RunView {
     let plan = run.plan.clone().unwrap_or_default();
     let observation = run.observation.clone().unwrap_or_default();
-    let holds = |id: &str| lab?.campaigns.iter().find(|campaign| campaign.trials.iter().any(|trial| trial.id == id)).map(|found| found.id.clone());
+    let holds = |id: &str| {
+        lab?.campaigns
+            .iter()
+            .find(|campaign| campaign.trials.iter().any(|trial| trial.id == id))
+            .map(|found| found.id.clone())
+    };
     RunView {
         id: run.id.clone(),
         state: words::run(run.state()),
@@ -144,7 +149,8 @@ fn running_of(run: &Run) -> Vec<RunningView> {
         return live;
     }
     let next = run.steps.iter().enumerate().find(|(_, step)| step.state() == StepState::Waiting);
-    let mut waiting = next.map_or_else(|| row(total.saturating_sub(1), &RunStep::default()), |(index, step)| row(index, step));
+    let mut waiting =
+        next.map_or_else(|| row(total.saturating_sub(1), &RunStep::default()), |(index, step)| row(index, step));
     waiting.state = words::run(run.state());
     if waiting.message.is_empty() {
         waiting.message.clone_from(&run.message);
@@ -169,7 +175,11 @@ fn steps(steps: &[RunStep]) -> Vec<StepView> {
             device: step.device.clone(),
             attempts: step.attempts,
             started: When::some(step.started_ms),
-            duration: if ended && step.started_ms > 0 { format::span(step.ended_ms - step.started_ms) } else { String::new() },
+            duration: if ended && step.started_ms > 0 {
+                format::span(step.ended_ms - step.started_ms)
+            } else {
+                String::new()
+            },
             bar: match (step.started_ms > 0, ended) {
                 (false, _) => String::new(),
                 (true, true) => span_bar(share(step.started_ms), share(step.ended_ms), state.class()),
@@ -218,8 +228,10 @@ fn artifact(artifact: &Artifact) -> ArtifactView {
 
 /// A name that is one harmless path segment and header value: letters, digits, dots, dashes and underscores.
 pub fn file_name(name: &str) -> String {
-    let safe: String =
-        name.chars().map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_') { letter } else { '_' }).collect();
+    let safe: String = name
+        .chars()
+        .map(|letter| if letter.is_ascii_alphanumeric() || matches!(letter, '.' | '-' | '_') { letter } else { '_' })
+        .collect();
     let safe = safe.trim_start_matches('.').to_owned();
     if safe.is_empty() { "artifact".into() } else { safe }
 }

@@ -73,7 +73,12 @@ pub fn stop(report: &StopReport, lab: Option<&GetLabResponse>) -> StopView {
         took: super::format::span(report.answered_ms - report.asked_ms),
         who: report.who.clone(),
         error: report.answer.as_ref().err().cloned().unwrap_or_default(),
-        summary: format!("{} confirmed, {} unconfirmed, {} unreachable", count(CONFIRMED), count(UNCONFIRMED), count(UNREACHABLE)),
+        summary: format!(
+            "{} confirmed, {} unconfirmed, {} unreachable",
+            count(CONFIRMED),
+            count(UNCONFIRMED),
+            count(UNREACHABLE)
+        ),
         complete,
         rows,
     }

@@ -41,7 +41,7 @@ pub struct ConditionView {
     pub subject: String,
     /// Page that shows the cause.
     pub link: String,
-    /// What is the matter.
+    /// What is the matter, where more is known than the state.
     pub text: String,
     /// What to do.
     pub response: &'static str,
@@ -79,13 +79,13 @@ pub fn conditions(lab: &GetLabResponse) -> Vec<ConditionView> {
             _ if !device.problem.is_empty() => "Mend the cause; the lab uses the instrument again by itself.",
             _ => return None,
         };
-        let text = if device.problem.is_empty() { state.word.to_owned() } else { device.problem.clone() };
-        Some(ConditionView { subject: device.id.clone(), link: format!("/#card-{}", device.id), text, response, state })
+        let (subject, text) = (device.id.clone(), device.problem.clone());
+        Some(ConditionView { subject, link: format!("/#card-{}", device.id), text, response, state })
     });
     let runs = lab.active_runs.iter().filter(|run| run.state() == RunState::Held).map(|run| ConditionView {
         subject: run.id.clone(),
         link: format!("/runs/{}", run.id),
-        text: if run.message.is_empty() { "held".into() } else { run.message.clone() },
+        text: run.message.clone(),
         response: "Open the run and see what it waits for.",
         state: words::run(run.state()),
     });

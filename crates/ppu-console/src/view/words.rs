@@ -86,20 +86,30 @@ impl Icon {
     pub fn svg(self) -> &'static str {
         match self {
             Icon::Circle => icon!("<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"5.5\"/>"),
-            Icon::Play => icon!("<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"solid\" d=\"M6.4 5v6l4.8-3z\"/>"),
+            Icon::Play => icon!(
+                "<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"solid\" d=\"M6.4 5v6l4.8-3z\"/>"
+            ),
             Icon::Pause => icon!("<path class=\"solid\" d=\"M4 3h3v10H4zM9 3h3v10H9z\"/>"),
-            Icon::Clock => icon!("<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"stroke\" d=\"M8 4.5V8l2.5 1.5\"/>"),
+            Icon::Clock => icon!(
+                "<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"stroke\" d=\"M8 4.5V8l2.5 1.5\"/>"
+            ),
             Icon::Check => icon!("<path class=\"stroke thick\" d=\"M3 8.5l3.2 3.2L13 4.8\"/>"),
             Icon::Cross => icon!("<path class=\"stroke thick\" d=\"M4 4l8 8M12 4l-8 8\"/>"),
             Icon::Octagon => icon!("<path class=\"solid\" d=\"M5.3 1.5h5.4l3.8 3.8v5.4l-3.8 3.8H5.3l-3.8-3.8V5.3z\"/>"),
             Icon::Triangle => {
-                icon!("<path class=\"stroke\" d=\"M8 1.8L15 14H1z\"/><path class=\"stroke thick\" d=\"M8 6.2v3.6M8 11.6v.4\"/>")
+                icon!(
+                    "<path class=\"stroke\" d=\"M8 1.8L15 14H1z\"/><path class=\"stroke thick\" d=\"M8 6.2v3.6M8 11.6v.4\"/>"
+                )
             }
             Icon::Question => {
-                icon!("<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"stroke\" d=\"M6 6.4c.1-2.6 4-2.5 4 0C10 8 8 7.8 8 9.6M8 11.4v.6\"/>")
+                icon!(
+                    "<circle class=\"stroke\" cx=\"8\" cy=\"8\" r=\"6.5\"/><path class=\"stroke\" d=\"M6 6.4c.1-2.6 4-2.5 4 0C10 8 8 7.8 8 9.6M8 11.4v.6\"/>"
+                )
             }
             Icon::Broken => icon!("<path class=\"stroke thick\" d=\"M1 8h4M11 8h4M7 4.5L6 6.5M10 9.5l-1 2\"/>"),
-            Icon::Person => icon!("<circle class=\"stroke\" cx=\"8\" cy=\"5\" r=\"3\"/><path class=\"stroke\" d=\"M2 14.5c.6-6.6 11.4-6.6 12 0\"/>"),
+            Icon::Person => icon!(
+                "<circle class=\"stroke\" cx=\"8\" cy=\"5\" r=\"3\"/><path class=\"stroke\" d=\"M2 14.5c.6-6.6 11.4-6.6 12 0\"/>"
+            ),
         }
     }
 }

@@ -63,6 +63,47 @@ impl State {
     pub(crate) fn evolve(&mut self, fact: &Fact) -> Result<(), EvolveError> {
         let now = fact.at_ms;
         match &fact.event {
+            Event::LabOpened { .. }
+            | Event::EpochStarted { .. }
+            | Event::LabPaused { .. }
+            | Event::LabStopped { .. }
+            | Event::LabResumed { .. } => self.evolve_lab(&fact.event),
+            Event::DeviceDescribed { .. }
+            | Event::DeviceAttached { .. }
+            | Event::DeviceLost { .. }
+            | Event::AttemptAdopted { .. } => self.evolve_device(&fact.event),
+            Event::CampaignCreated { .. }
+            | Event::CampaignEnding { .. }
+            | Event::CampaignCompleted { .. }
+            | Event::CampaignStopped { .. } => self.evolve_campaign(now, &fact.event),
+            Event::Proposed { campaign, round, trials, .. } => self.proposed(campaign, *round, trials),
+            Event::TrialDecided { .. } | Event::TrialObserved { .. } | Event::TrialFailed { .. } => {
+                self.evolve_trial(now, &fact.event)
+            }
+            Event::RunSubmitted { run, trial, plan, request_id } => self.submit(run, trial.as_ref(), plan, request_id),
+            Event::RunStarted { run, sample } => self.start(run, sample.as_ref()),
+            Event::RunCompleted { run } => self.finish(now, run, RunEvent::Complete, ""),
+            Event::RunFailed { run, reason } => self.finish(now, run, RunEvent::Fail, reason),
+            Event::RunClosed { run, device } => {
+                self.run_mut(run)?.unclosed.remove(device);
+                Ok(())
+            }
+            Event::LeaseGranted { run, lease, devices, positions, fencing } => {
+                self.grant(run, lease, devices, positions, *fencing)
+            }
+            Event::LeaseReleased { run, lease } => self.release(run, lease),
+            Event::StepIntended { .. }
+            | Event::StepAccepted { .. }
+            | Event::StepEnded { .. }
+            | Event::StepSkipped { .. }
+            | Event::DoubtResolved { .. } => self.evolve_step(now, &fact.event),
+        }
+    }
+
+    fn evolve_lab(&mut self, event: &Event) -> Result<(), EvolveError> {
+        let hold =
+            |stopped, who: &String, reason: &String| Some(Hold { stopped, who: who.clone(), reason: reason.clone() });
+        match event {
             Event::LabOpened { lab, devices, positions, samples } => self.open(lab, devices, positions, samples),
             Event::EpochStarted { epoch } => {
                 self.epoch = *epoch;
@@ -71,6 +112,15 @@ impl State {
                     device.lost_because = "the scheduler was restarted".to_owned();
                 }
             }
+            Event::LabPaused { who, reason } => self.hold = hold(false, who, reason),
+            Event::LabStopped { who, reason } => self.hold = hold(true, who, reason),
+            _ => self.hold = None,
+        }
+        Ok(())
+    }
+
+    fn evolve_device(&mut self, event: &Event) -> Result<(), EvolveError> {
+        match event {
             Event::DeviceDescribed { device, manifest, serial_number } => {
                 let device = self.device_mut(device)?;
                 device.manifest = Some(Arc::new(manifest.clone()));
@@ -90,32 +140,13 @@ impl State {
             Event::AttemptAdopted { device, key } => {
                 self.device_mut(device)?.adopted.insert(key.clone());
             }
-            Event::CampaignCreated { .. }
-            | Event::CampaignEnding { .. }
-            | Event::CampaignCompleted { .. }
-            | Event::CampaignStopped { .. } => self.evolve_campaign(now, &fact.event)?,
-            Event::Proposed { campaign, round, trials, .. } => self.proposed(campaign, *round, trials)?,
-            Event::TrialDecided { .. } | Event::TrialObserved { .. } | Event::TrialFailed { .. } => {
-                self.evolve_trial(now, &fact.event)?;
-            }
-            Event::RunSubmitted { run, trial, plan, request_id } => {
-                self.submit(run, trial.as_ref(), plan, request_id)?;
-            }
-            Event::RunStarted { run, sample } => self.start(run, sample.as_ref())?,
-            Event::LeaseGranted { run, lease, devices, positions, fencing } => {
-                let granted = Lease {
-                    state: LeaseState::Wanted.next(LeaseEvent::Grant)?,
-                    devices: devices.clone(),
-                    positions: positions.clone(),
-                    fencing: *fencing,
-                };
-                self.run_mut(run)?.leases.insert(lease.clone(), granted);
-                for id in devices {
-                    self.device_mut(id)?.lease = Some((run.clone(), lease.clone()));
-                }
-                self.fencing = *fencing;
-            }
-            Event::LeaseReleased { run, lease } => self.release(run, lease)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn evolve_step(&mut self, now: i64, event: &Event) -> Result<(), EvolveError> {
+        match event {
             Event::StepIntended { key, device, capability, command, arguments, sample, positions } => {
                 let intent = Intent {
                     key: key.clone(),
@@ -126,13 +157,14 @@ impl State {
                     sample: sample.clone(),
                     positions: positions.clone(),
                 };
-                self.intend(now, intent)?;
+                self.intend(now, intent)
             }
             Event::StepAccepted { key } => {
                 let (_, _, step) = self.step_mut(key)?;
                 step.state = step.state.next(StepEvent::Promise)?;
+                Ok(())
             }
-            Event::StepEnded { key, device, outcome, .. } => self.end(now, key, device, outcome)?,
+            Event::StepEnded { key, device, outcome, .. } => self.end(now, key, device, outcome),
             Event::StepSkipped { step, achieved, reason } => {
                 let key = CommandKey { step: step.clone(), attempt: 1 };
                 let (_, _, step) = self.step_mut(&key)?;
@@ -140,23 +172,30 @@ impl State {
                 step.achieved = *achieved;
                 step.message.clone_from(reason);
                 step.ended_ms = now;
+                Ok(())
             }
             Event::DoubtResolved { key, verdict, resolution, sample_position } => {
-                self.resolve(now, key, *verdict, resolution, sample_position.as_ref())?;
+                self.resolve(now, key, *verdict, resolution, sample_position.as_ref())
             }
-            Event::RunCompleted { run } => self.finish(now, run, RunEvent::Complete, "")?,
-            Event::RunFailed { run, reason } => self.finish(now, run, RunEvent::Fail, reason)?,
-            Event::RunClosed { run, device } => {
-                self.run_mut(run)?.unclosed.remove(device);
-            }
-            Event::LabPaused { who, reason } => {
-                self.hold = Some(Hold { stopped: false, who: who.clone(), reason: reason.clone() });
-            }
-            Event::LabStopped { who, reason } => {
-                self.hold = Some(Hold { stopped: true, who: who.clone(), reason: reason.clone() });
-            }
-            Event::LabResumed { .. } => self.hold = None,
+            _ => Ok(()),
         }
+    }
+
+    fn grant(
+        &mut self,
+        run: &RunId,
+        name: &str,
+        devices: &[DeviceId],
+        positions: &[PositionId],
+        fencing: u64,
+    ) -> Result<(), EvolveError> {
+        let state = LeaseState::Wanted.next(LeaseEvent::Grant)?;
+        let lease = Lease { state, devices: devices.to_vec(), positions: positions.to_vec(), fencing };
+        self.run_mut(run)?.leases.insert(name.to_owned(), lease);
+        for id in devices {
+            self.device_mut(id)?.lease = Some((run.clone(), name.to_owned()));
+        }
+        self.fencing = fencing;
         Ok(())
     }
 

@@ -20,7 +20,7 @@ fn film(cs: f64, ma: f64, br: f64, temperature: f64, minutes: f64) -> Candidate 
 }
 
 fn evaluate(candidate: &Candidate) -> Evaluation {
-    FilmTwin::default().evaluate(candidate, Fidelity::Process).unwrap()
+    FilmTwin::default().evaluate(candidate, Fidelity::Process).expect("the candidate is in the domain")
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_correction_shrinks_with_little_data_and_finds_offset_and_scale_with_much() 
     let pair = |at: usize| {
         let twin = 1.5 + 0.02 * at as f64;
         // Deterministic scatter of ±5 meV.
-        let scatter = 0.005 * if at % 2 == 0 { 1.0 } else { -1.0 };
+        let scatter = 0.005 * if at.is_multiple_of(2) { 1.0 } else { -1.0 };
         Pair { twin, measured: 0.04 + 1.7 + 1.2 * (twin - 1.7) + scatter, sd: 0.002 }
     };
     let none = Correction::learn(&declared(), &[]);
@@ -115,7 +115,7 @@ fn a_correction_shrinks_with_little_data_and_finds_offset_and_scale_with_much() 
 #[test]
 fn a_useless_twin_is_found_out() {
     let pairs: Vec<Pair> = (0..12)
-        .map(|at| Pair { twin: at as f64 * 0.01, measured: if at % 3 == 0 { 0.9 } else { 0.2 }, sd: 0.01 })
+        .map(|at| Pair { twin: at as f64 * 0.01, measured: if at.is_multiple_of(3) { 0.9 } else { 0.2 }, sd: 0.01 })
         .collect();
     let correction = Correction::learn(&declared(), &pairs);
     assert!(correction.correlation < 0.6 && correction.sd > 0.1, "{correction:?}");

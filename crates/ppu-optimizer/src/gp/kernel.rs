@@ -1,0 +1,14 @@
+//! Matérn-5/2 with one length scale a dimension.
+
+/// k / σ_f² = (1 + s + s²/3) e^(−s), s = √5 · r; `square` is r² = Σ (Δ_k/ℓ_k)².
+pub(crate) fn matern(square: f64) -> f64 {
+    let s = (5.0 * square).sqrt();
+    (1.0 + s + s * s / 3.0) * (-s).exp()
+}
+
+/// Kernel and the factor of its slope: ∂k/∂ln ℓ_k = σ_f² · slope · Δ_k²/ℓ_k², slope = (5/3)(1 + s) e^(−s).
+pub(crate) fn matern_with_slope(square: f64) -> (f64, f64) {
+    let s = (5.0 * square).sqrt();
+    let decay = (-s).exp();
+    ((1.0 + s + s * s / 3.0) * decay, 5.0 / 3.0 * (1.0 + s) * decay)
+}

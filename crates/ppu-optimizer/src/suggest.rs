@@ -1,0 +1,369 @@
+//! The question and its answer.
+
+use ppu_core::{DesignSpace, Objective, Observation, objective::score};
+
+use crate::acquisition::{Model, Point};
+use crate::candidates::{Choice, Maker, distance, is_taken, step};
+use crate::check;
+use crate::contract::{
+    Ask, CalibrationState, Incumbent, Nearest, OptimizerError, Phase, Proposal, Source, Suggestion, Trial, TrialOutcome,
+};
+use crate::feasibility::Feasibility;
+use crate::sequence::{Purpose, normals, stream};
+use crate::start;
+use crate::surrogate::{Row, Surrogate};
+
+/// Draws over which the score is averaged. Quasi-random draws of a few objectives resolve an improvement to about 1 %.
+const DRAWS: usize = 96;
+/// Quasi-random points of the whole space that compete with the pool, so that a misled pool cannot hide the optimum.
+const SPACE_POINTS: usize = 512;
+/// Good points whose neighbours are looked at, and how many neighbours each.
+const GOOD_POINTS: usize = 5;
+const NEIGHBOURS: usize = 48;
+/// Starts of the final climb.
+const CLIMBS: usize = 3;
+
+/// A Bayesian optimizer of one campaign. It holds no state but its definition.
+#[derive(Debug, Clone)]
+pub struct Optimizer {
+    space: DesignSpace,
+    objectives: Vec<Objective>,
+    seed: u64,
+}
+
+/// What the trials say, in the form that the models need.
+struct Data<'a> {
+    /// Trials that teach something: valid or infeasible.
+    points: Vec<(&'a Trial, Point)>,
+    /// Whether each of them gave all objectives.
+    complete: Vec<bool>,
+    pending: Vec<Point>,
+}
+
+impl Optimizer {
+    /// An optimizer for a space and objectives. Refuses a space without room, contradictory limits or goals.
+    pub fn new(space: DesignSpace, objectives: Vec<Objective>, seed: u64) -> Result<Optimizer, OptimizerError> {
+        check::space(&space)?;
+        check::objectives(&objectives)?;
+        Ok(Optimizer { space, objectives, seed })
+    }
+
+    /// The next candidates and why. A pure function of the optimizer and the question.
+    ///
+    /// Batches are chosen greedily with the kriging believer: what is pending, and each pick in turn, enters every model
+    /// with its posterior mean.
+    pub fn suggest(&self, ask: &Ask<'_>) -> Result<Proposal, OptimizerError> {
+        check::ask(&self.space, ask)?;
+        let maker = Maker { space: &self.space, objectives: self.objectives.len(), prior: ask.prior };
+        let data = self.data(ask, &maker)?;
+        let valid = data.complete.iter().filter(|complete| **complete).count();
+        let needed = (self.space.free().count() + 1).max(4);
+        // Where most trials fail, three complete ones among twice the number must do.
+        let enough = valid >= needed || (valid >= 3 && data.points.len() >= 2 * needed);
+        let units = data.points.iter().map(|(_, point)| point.unit.clone()).collect();
+        let feasibility = Feasibility::fit(units, &data.complete);
+        if enough {
+            self.by_model(ask, &maker, &data, feasibility)
+        } else {
+            let phase = Phase::SpaceFilling { valid, needed };
+            self.by_spreading(ask, &maker, &data, feasibility.as_ref(), phase)
+        }
+    }
+
+    fn data<'a>(&self, ask: &Ask<'a>, maker: &Maker<'_>) -> Result<Data<'a>, OptimizerError> {
+        let mut data = Data { points: Vec::new(), complete: Vec::new(), pending: Vec::new() };
+        for trial in ask.trials {
+            let complete = match &trial.outcome {
+                TrialOutcome::Valid(observation) => observation.complete(&self.objectives).is_some(),
+                TrialOutcome::Infeasible { .. } => false,
+                TrialOutcome::Void { .. } => continue,
+            };
+            data.points.push((trial, maker.point(&trial.candidate, &format!("trial `{}`", trial.id))?));
+            data.complete.push(complete);
+        }
+        for (at, candidate) in ask.pending.iter().enumerate() {
+            data.pending.push(maker.point(candidate, &format!("pending candidate {at}"))?);
+        }
+        Ok(data)
+    }
+
+    fn by_spreading(
+        &self,
+        ask: &Ask<'_>,
+        maker: &Maker<'_>,
+        data: &Data<'_>,
+        feasibility: Option<&Feasibility>,
+        phase: Phase,
+    ) -> Result<Proposal, OptimizerError> {
+        let mut taken = data.taken();
+        let mut picks = Vec::new();
+        while picks.len() < ask.batch {
+            let Some(choice) = start::pick(maker, ask.pool, &taken, feasibility, (self.seed, taken.len()))? else {
+                break;
+            };
+            let why = match choice.source {
+                Source::Pool => "promising by the twin, and away from what was tried, to give the models a start",
+                _ => "spread over the space to give the models a start",
+            };
+            picks.push(Suggestion {
+                source: choice.source,
+                predicted: Vec::new(),
+                expected_score: None,
+                acquisition: None,
+                probability_feasible: feasibility.map(|feasibility| feasibility.probability(&choice.point.unit)),
+                exploration: None,
+                nearest: data.nearest(&choice.point.unit),
+                reason: why.into(),
+                candidate: choice.candidate,
+            });
+            taken.push(choice.point.unit);
+        }
+        let (step, seed, incumbent) = (ask.step, self.seed, self.best_reading(data));
+        let flags = exhausted(picks.len(), ask.batch).into_iter().collect();
+        Ok(Proposal { step, seed, phase, picks, incumbent, models: Vec::new(), flags })
+    }
+
+    /// The best measured score, for want of a model.
+    fn best_reading(&self, data: &Data<'_>) -> Option<Incumbent> {
+        let scored = data.valid().filter_map(|(trial, observation)| {
+            let values = observation.complete(&self.objectives)?;
+            let (id, candidate) = (trial.id.clone(), trial.candidate.clone());
+            Some(Incumbent { trial: id, candidate, score: score(&self.objectives, &values) })
+        });
+        scored.reduce(|best, next| if next.score > best.score { next } else { best })
+    }
+
+    fn rows(&self, data: &Data<'_>, objective: usize) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (trial, point) in &data.points {
+            let TrialOutcome::Valid(observation) = &trial.outcome else { continue };
+            if let Some(measured) = observation.values.get(&self.objectives[objective].name) {
+                rows.push(Row {
+                    unit: point.unit.clone(),
+                    value: measured.value,
+                    variance: measured.sd * measured.sd,
+                    prior: point.prior.as_ref().map(|prior| prior[objective]),
+                    trial: trial.id.clone(),
+                });
+            }
+        }
+        rows
+    }
+
+    fn by_model(
+        &self,
+        ask: &Ask<'_>,
+        maker: &Maker<'_>,
+        data: &Data<'_>,
+        feasibility: Option<Feasibility>,
+    ) -> Result<Proposal, OptimizerError> {
+        let fitted = self.objectives.iter().enumerate();
+        let surrogates = fitted
+            .map(|(at, objective)| Surrogate::fit(&objective.name, &self.rows(data, at)))
+            .collect::<Result<Vec<_>, _>>()?;
+        let draws = normals(self.objectives.len(), DRAWS, &mut stream(self.seed, ask.step, Purpose::Normals));
+        let fresh = Model { objectives: &self.objectives, surrogates, feasibility, normals: draws };
+        let incumbent = incumbent(&fresh, data);
+        let mut model = data.pending.iter().fold(fresh.clone(), |model, point| model.believe(&point.unit));
+        let choices = self.choices(ask, maker, data, &fresh)?;
+        let mut taken = data.taken();
+        let mut believed = data.pending.clone();
+        let mut picks = Vec::new();
+        while picks.len() < ask.batch {
+            let best = best_score(&model, data, &believed);
+            let Some(choice) = self.climb(maker, &model, &choices, &taken, best, (ask.step, picks.len()))? else {
+                break;
+            };
+            picks.push(explain(&model, &choice, best, data, incumbent.as_ref()));
+            model = model.believe(&choice.point.unit);
+            taken.push(choice.point.unit.clone());
+            believed.push(choice.point);
+        }
+        let models: Vec<_> = fresh.surrogates.iter().map(Surrogate::report).collect();
+        let mut flags: Vec<String> = exhausted(picks.len(), ask.batch).into_iter().collect();
+        flags.extend(remarks(&fresh, &models));
+        let (step, seed, phase) = (ask.step, self.seed, Phase::Model);
+        Ok(Proposal { step, seed, phase, picks, incumbent, models, flags })
+    }
+
+    /// Everything that competes: the pool, the space, and neighbours of the best measured points.
+    fn choices(
+        &self,
+        ask: &Ask<'_>,
+        maker: &Maker<'_>,
+        data: &Data<'_>,
+        model: &Model<'_>,
+    ) -> Result<Vec<Choice>, OptimizerError> {
+        let mut choices = ask
+            .pool
+            .iter()
+            .map(|scored| maker.option(scored.candidate.clone(), Source::Pool))
+            .collect::<Result<Vec<_>, _>>()?;
+        choices.extend(maker.fill(SPACE_POINTS, &mut stream(self.seed, ask.step, Purpose::Space), Source::Space)?);
+        let mut good: Vec<(f64, &Point)> = data
+            .points
+            .iter()
+            .filter_map(|(_, point)| Some((model.expected_score(&model.predict(point)?), point)))
+            .collect();
+        good.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut rng = stream(self.seed, ask.step, Purpose::Local);
+        for (_, point) in good.into_iter().take(GOOD_POINTS) {
+            choices.extend(maker.neighbours(&point.unit, NEIGHBOURS, &mut rng)?);
+        }
+        Ok(choices)
+    }
+
+    /// The choice of the largest acquisition after a climb from the best few; ties go to the earlier choice.
+    fn climb(
+        &self,
+        maker: &Maker<'_>,
+        model: &Model<'_>,
+        choices: &[Choice],
+        taken: &[Vec<f64>],
+        best: f64,
+        (step_number, pick): (u64, usize),
+    ) -> Result<Option<Choice>, OptimizerError> {
+        let mut ranked: Vec<(f64, &Choice)> = choices
+            .iter()
+            .filter(|choice| !is_taken(&choice.point.unit, taken))
+            .filter_map(|choice| Some((model.acquisition(&choice.point, best)?, choice)))
+            .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let mut rng = stream(self.seed, step_number ^ ((pick as u64 + 1) << 48), Purpose::Local);
+        let mut winner: Option<(f64, Choice)> = None;
+        for (start_value, start) in ranked.into_iter().take(CLIMBS) {
+            let (mut value, mut here) = (start_value, start.clone());
+            for width in [0.1, 0.05, 0.02, 0.01, 0.005] {
+                for _ in 0..4 + 4 * here.point.unit.len() {
+                    let moved = step(&here.point.unit, width, &mut rng);
+                    let Some(next) = maker.at(&moved, Source::Polished)? else { continue };
+                    if is_taken(&next.point.unit, taken) {
+                        continue;
+                    }
+                    if let Some(found) = model.acquisition(&next.point, best)
+                        && found > value * (1.0 + 1e-9)
+                    {
+                        (value, here) = (found, next);
+                    }
+                }
+            }
+            if winner.as_ref().is_none_or(|(highest, _)| value > *highest) {
+                winner = Some((value, here));
+            }
+        }
+        Ok(winner.map(|(_, choice)| choice))
+    }
+}
+
+impl<'a> Data<'a> {
+    /// Unit coordinates that must not be proposed again.
+    fn taken(&self) -> Vec<Vec<f64>> {
+        let tried = self.points.iter().map(|(_, point)| point.unit.clone());
+        tried.chain(self.pending.iter().map(|point| point.unit.clone())).collect()
+    }
+
+    fn valid(&self) -> impl Iterator<Item = (&'a Trial, &'a Observation)> {
+        self.points.iter().filter_map(|(trial, _)| match &trial.outcome {
+            TrialOutcome::Valid(observation) => Some((*trial, observation)),
+            _ => None,
+        })
+    }
+
+    fn nearest(&self, unit: &[f64]) -> Option<Nearest> {
+        let distances = self.points.iter().map(|(trial, point)| (distance(&point.unit, unit), &trial.id));
+        let (distance, trial) = distances.min_by(|a, b| a.0.total_cmp(&b.0))?;
+        Some(Nearest { trial: trial.clone(), distance })
+    }
+
+    fn complete(&self) -> impl Iterator<Item = (&'a Trial, &Point)> {
+        self.points
+            .iter()
+            .zip(&self.complete)
+            .filter(|(_, complete)| **complete)
+            .map(|((trial, point), _)| (*trial, point))
+    }
+}
+
+/// The measured point with the highest posterior expectation of the score; ties go to the earlier trial.
+fn incumbent(model: &Model<'_>, data: &Data<'_>) -> Option<Incumbent> {
+    let scored = data.complete().filter_map(|(trial, point)| {
+        let score = model.expected_score(&model.predict(point)?);
+        Some(Incumbent { trial: trial.id.clone(), candidate: trial.candidate.clone(), score })
+    });
+    scored.reduce(|best, next| if next.score > best.score { next } else { best })
+}
+
+/// What must be exceeded: the best expected score at measured and believed points.
+fn best_score(model: &Model<'_>, data: &Data<'_>, believed: &[Point]) -> f64 {
+    let points = data.complete().map(|(_, point)| point).chain(believed);
+    points.filter_map(|point| Some(model.expected_score(&model.predict(point)?))).fold(0.0, f64::max)
+}
+
+fn explain(
+    model: &Model<'_>,
+    choice: &Choice,
+    best: f64,
+    data: &Data<'_>,
+    incumbent: Option<&Incumbent>,
+) -> Suggestion {
+    let predicted = model.predict(&choice.point).unwrap_or_default();
+    let exploration = model.exploration(&predicted, best);
+    let probability = model.probability_feasible(&choice.point.unit);
+    let expected = model.expected_score(&predicted);
+    let nearest = data.nearest(&choice.point.unit);
+    let drive = match exploration {
+        share if share > 0.75 => "mostly to learn",
+        share if share > 0.4 => "to learn and to gain",
+        _ => "mostly to gain",
+    };
+    let mut reason = format!("expected score {expected:.3}");
+    if let Some(incumbent) = incumbent {
+        reason += &format!(" against {:.3} of {}", incumbent.score, incumbent.trial);
+    }
+    if let Some(nearest) = &nearest {
+        reason += &format!(", {drive}, {:.2} away from {}", nearest.distance, nearest.trial);
+    }
+    if probability < 0.8 {
+        reason += &format!(", with a {:.0} % chance of failure", 100.0 * (1.0 - probability));
+    }
+    let acquisition = model.improvement(&predicted, best) * probability;
+    let named = model.surrogates.iter().zip(&predicted).map(|(surrogate, predicted)| surrogate.prediction(*predicted));
+    Suggestion {
+        candidate: choice.candidate.clone(),
+        source: choice.source,
+        predicted: named.collect(),
+        expected_score: Some(expected),
+        acquisition: Some(acquisition),
+        probability_feasible: Some(probability),
+        exploration: Some(exploration),
+        nearest,
+        reason,
+    }
+}
+
+fn exhausted(found: usize, wanted: usize) -> Option<String> {
+    (found < wanted).then(|| format!("only {found} of {wanted} candidates: no other untried candidate is left"))
+}
+
+fn remarks(model: &Model<'_>, reports: &[crate::contract::ModelReport]) -> Vec<String> {
+    let mut flags = Vec::new();
+    for (surrogate, report) in model.surrogates.iter().zip(reports) {
+        let name = &report.objective;
+        if surrogate.prior_used() {
+            flags.push(format!("{name}: modelled as the difference from the prior mean"));
+        }
+        match report.calibration.state {
+            CalibrationState::Overconfident => {
+                flags.push(format!("{name}: the model was too sure, its intervals are widened"));
+            }
+            CalibrationState::Uninformative => {
+                flags.push(format!("{name}: the model is no better than a constant so far"))
+            }
+            CalibrationState::Outliers => {
+                flags.push(format!("{name}: an observation is far from its prediction, repeat it"))
+            }
+            CalibrationState::Good | CalibrationState::TooFew => {}
+        }
+    }
+    flags
+}

@@ -1,0 +1,24 @@
+//! The durable record of a lab: the append-only hash-chained log (the truth), an index that can be thrown away, and the
+//! artifacts.
+//!
+//! [`Journal::open`] takes the lock of a directory, recovers the log and hands back every fact for replay; an append
+//! returns when its facts are durable.
+//!
+//! ```text
+//! <directory>/LOCK        held by the process that owns the journal
+//! <directory>/journal     the log: one record a fact, `ppu.journal.v1.JournalRecord`
+//! <directory>/index-v1    lookups, rebuilt from the log whenever it is in doubt
+//! <directory>/artifacts   raw data, named by BLAKE3
+//! ```
+
+mod convert;
+mod error;
+mod journal;
+mod layout;
+mod origin;
+mod record;
+
+pub use error::{JournalError, RecordError};
+pub use journal::{Facts, Journal, JournalOptions, Recovery};
+pub use ppu_store::SequenceRange;
+pub use record::{Content, Record, TailCut};

@@ -83,10 +83,7 @@ pub enum CommitError {
 impl CommitError {
     /// Whether the process must exit (LOG-4): the disk failed, or the ledger is closed.
     pub fn is_fatal(&self) -> bool {
-        matches!(
-            self,
-            CommitError::Append(AppendError::Failed(_) | AppendError::Poisoned(_) | AppendError::Closed)
-        )
+        matches!(self, CommitError::Append(AppendError::Failed(_) | AppendError::Poisoned(_) | AppendError::Closed))
     }
 }
 

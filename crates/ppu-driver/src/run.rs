@@ -103,8 +103,7 @@ async fn serve(
     listen: SocketAddr,
     shutdown: impl Future<Output = ()> + Send,
 ) -> Result<(), RunError> {
-    let listener =
-        bind(listen, directory).await.map_err(|source| RunError::Listen { address: listen, source })?;
+    let listener = bind(listen, directory).await.map_err(|source| RunError::Listen { address: listen, source })?;
     let address = listener.local_addr().map_err(|source| RunError::Listen { address: listen, source })?;
     let endpoint = Endpoint { grpc: address.to_string(), pid: std::process::id() };
     let text = serde_json::to_vec(&endpoint).expect("two plain fields always serialise");
@@ -114,9 +113,8 @@ async fn serve(
     let (health, health_service) = tonic_health::server::health_reporter();
     let service = driver.server();
     health.set_service_status(service_name(&service), tonic_health::ServingStatus::Serving).await;
-    let descriptors = || {
-        tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(ppu_proto::DESCRIPTORS)
-    };
+    let descriptors =
+        || tonic_reflection::server::Builder::configure().register_encoded_file_descriptor_set(ppu_proto::DESCRIPTORS);
     let (end_server, server_ends) = tokio::sync::oneshot::channel::<()>();
     let server = tonic::transport::Server::builder()
         .http2_keepalive_interval(Some(KEEP_ALIVE))

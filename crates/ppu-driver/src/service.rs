@@ -93,7 +93,12 @@ impl Driver {
 
     /// The server of `DeviceService` for this driver.
     pub fn server(&self) -> DeviceServiceServer<DeviceServer> {
-        DeviceServiceServer::new(DeviceServer::new(Arc::clone(&self.shared)))
+        DeviceServiceServer::new(self.device_server())
+    }
+
+    /// The implementation of the rpcs, for callers without a network.
+    pub fn device_server(&self) -> DeviceServer {
+        DeviceServer::new(Arc::clone(&self.shared))
     }
 
     /// Why the ledger failed, once it has: the process must exit then (LOG-4).

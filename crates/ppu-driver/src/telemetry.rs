@@ -48,8 +48,7 @@ fn samples(shared: &Shared) -> Vec<(String, Sample)> {
     let command = shared.contact().running.map(|key| key.to_string()).unwrap_or_default();
     let degraded = shared.degraded().unwrap_or_default();
     let state = shared.device_state().as_str_name().trim_start_matches("DEVICE_STATE_").to_owned();
-    let mut samples: Vec<_> =
-        shared.readings().into_iter().map(|(name, reading)| (name, sample(reading))).collect();
+    let mut samples: Vec<_> = shared.readings().into_iter().map(|(name, reading)| (name, sample(reading))).collect();
     samples.push(("Device/State".to_owned(), own(MetricValue::Text(state))));
     samples.push(("Device/Command".to_owned(), own(MetricValue::Text(command))));
     samples.push(("Device/Degraded".to_owned(), own(MetricValue::Text(degraded))));

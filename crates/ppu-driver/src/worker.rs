@@ -199,12 +199,8 @@ impl<I: Instrument> Worker<I> {
         }
         let (confirmed, message) = self.make_safe(&request.reason).await?;
         let code = if request.answer.is_some() { codes::MADE_SAFE } else { codes::SCHEDULER_SILENT };
-        let made_safe = record::MadeSafe {
-            who: request.who,
-            reason: request.reason.clone(),
-            confirmed,
-            message: message.clone(),
-        };
+        let made_safe =
+            record::MadeSafe { who: request.who, reason: request.reason.clone(), confirmed, message: message.clone() };
         let fact = wire::DeviceFact {
             state: wire::DeviceState::Aborted.into(),
             message: format!("{}: {message}", request.reason),

@@ -67,9 +67,9 @@ pub(super) fn judge(
         return Ok(Judgement::Known(known.to_wire()));
     }
     // REL-5: one live attempt a step, and the next one only after the last proved to be without effect.
-    if let Some(other) = state.attempts_of(&key.step).find(|other| {
-        other.key.attempt > key.attempt || !other.state.allows_next_attempt()
-    }) {
+    if let Some(other) =
+        state.attempts_of(&key.step).find(|other| other.key.attempt > key.attempt || !other.state.allows_next_attempt())
+    {
         return Err(conflict(&other.key, other.state));
     }
     // One command at a time; a doubt blocks its device (REL-11).
@@ -114,9 +114,9 @@ fn instrument_request<'a>(
         .command(&command.capability, &command.command)
         .ok_or_else(|| format!("the device has no command {}", name()))?;
     let arguments = convert::arguments_from_wire(&command.arguments).map_err(|error| error.to_string())?;
-    let arguments = spec.check(&arguments).map_err(|errors| {
-        errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-    })?;
+    let arguments = spec
+        .check(&arguments)
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
     let sample = match command.sample.as_str() {
         "" if spec.needs_sample => return Err(format!("{} needs a sample", name())),
         "" => None,

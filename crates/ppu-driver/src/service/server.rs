@@ -41,12 +41,15 @@ impl DeviceServer {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
         Self { shared }
     }
+
+    /// Whether the running command has been asked to end and has not ended yet.
+    pub fn is_told_to_end(&self) -> bool {
+        *self.shared.abort.borrow()
+    }
 }
 
 /// Runs to the end even when the caller goes away: a commit that was begun must also be taken in.
-async fn uncancelled<T: Send + 'static>(
-    work: impl Future<Output = Result<T, Status>> + Send + 'static,
-) -> Answer<T> {
+async fn uncancelled<T: Send + 'static>(work: impl Future<Output = Result<T, Status>> + Send + 'static) -> Answer<T> {
     match tokio::spawn(work.in_current_span()).await {
         Ok(result) => result.map(Response::new),
         Err(error) => Err(Status::internal(format!("the request could not be carried out: {error}"))),
@@ -219,11 +222,8 @@ impl Shared {
         if attempt.state != AttemptState::InDoubt {
             return respond(Answer::Attempt(attempt.to_wire()));
         }
-        let resolved = record::AttemptResolved {
-            key: request.key,
-            verdict: request.verdict,
-            resolution: request.resolution,
-        };
+        let resolved =
+            record::AttemptResolved { key: request.key, verdict: request.verdict, resolution: request.resolution };
         match turn.commit(vec![Event::Resolved(resolved)]).await {
             Ok(_) => {
                 let resolved = now(&turn, &attempt.key).unwrap_or_else(|| attempt.to_wire());
@@ -416,10 +416,7 @@ impl DeviceService for DeviceServer {
         }))
     }
 
-    async fn read_properties(
-        &self,
-        _: Request<wire::ReadPropertiesRequest>,
-    ) -> Answer<wire::ReadPropertiesResponse> {
+    async fn read_properties(&self, _: Request<wire::ReadPropertiesRequest>) -> Answer<wire::ReadPropertiesResponse> {
         Ok(Response::new(self.shared.read_properties().await))
     }
 
@@ -434,13 +431,9 @@ impl DeviceService for DeviceServer {
         uncancelled(async move { shared.close_run(request.into_inner()).await }).await
     }
 
-    type FetchArtifactStream =
-        tokio_stream::Iter<std::vec::IntoIter<Result<wire::FetchArtifactResponse, Status>>>;
+    type FetchArtifactStream = tokio_stream::Iter<std::vec::IntoIter<Result<wire::FetchArtifactResponse, Status>>>;
 
-    async fn fetch_artifact(
-        &self,
-        request: Request<wire::FetchArtifactRequest>,
-    ) -> Answer<Self::FetchArtifactStream> {
+    async fn fetch_artifact(&self, request: Request<wire::FetchArtifactRequest>) -> Answer<Self::FetchArtifactStream> {
         let request = request.into_inner();
         let hash: [u8; 32] =
             request.hash.as_slice().try_into().map_err(|_| Status::invalid_argument("a hash has 32 bytes"))?;

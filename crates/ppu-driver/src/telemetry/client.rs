@@ -49,7 +49,8 @@ pub(super) async fn supervise(shared: Arc<Shared>, broker: String, mut end: ones
         return;
     };
     let properties = shared.manifest.properties.iter();
-    let unit = |unit: ppu_core::Unit| if unit == ppu_core::Unit::One { String::new() } else { unit.symbol().to_owned() };
+    let unit =
+        |unit: ppu_core::Unit| if unit == ppu_core::Unit::One { String::new() } else { unit.symbol().to_owned() };
     let mut metrics: Vec<_> = properties.map(|property| (property.name.clone(), unit(property.unit))).collect();
     metrics.extend(["Device/State", "Device/Command", "Device/Degraded"].map(|name| (name.to_owned(), String::new())));
     let birth_file = shared.options.directory.join(BIRTH_FILE);
@@ -66,7 +67,12 @@ pub(super) async fn supervise(shared: Arc<Shared>, broker: String, mut end: ones
         match connected(&shared, &mut node, &client, event_loop, &mut back_off, &mut end).await {
             Ok(()) => return,
             Err(lost) => {
-                tracing::warn!(device_id = device, broker, error = crate::ledger::explained(&lost), "telemetry is cut off");
+                tracing::warn!(
+                    device_id = device,
+                    broker,
+                    error = crate::ledger::explained(&lost),
+                    "telemetry is cut off"
+                );
             }
         }
         tokio::select! {

@@ -1,0 +1,24 @@
+//! Generative proposals over a design space: where to look, before the optimizer decides what to try.
+//!
+//! [`PriorProposer`] draws uniformly from mixtures and ranges. [`AnnealedProposer`] tilts that prior towards what a twin
+//! expects to score well, by annealed sequential Monte Carlo with an information budget: the tilt is never stronger than
+//! the population can carry and the twin deserves, and a run that cannot be trusted is refused and replaced by the prior,
+//! with the reason. [`screen()`] turns what is offered into the optimizer's pool.
+//!
+//! Everything is a pure function of its arguments and a ChaCha generator; see [`rng()`].
+
+mod annealed;
+mod contract;
+mod prior;
+mod screen;
+pub mod smc;
+mod utility;
+
+pub use annealed::{AnnealSettings, AnnealedProposer};
+pub use contract::{
+    BudgetLimit, Condition, Diagnostics, LogDensity, Offer, Offered, ProposalProvenance, ProposeError, Proposer,
+    Refusal, rng,
+};
+pub use prior::PriorProposer;
+pub use screen::{Screened, TwinPrior, screen};
+pub use utility::Utility;

@@ -1,0 +1,277 @@
+//! Proposals over a film's design space, and the annealing against exact sums.
+
+use std::collections::BTreeMap;
+
+use ppu_core::design::Mixture;
+use ppu_core::{Candidate, DesignSpace, Goal, Objective, Parameter, Unit};
+use ppu_optimizer::{Ask, Optimizer, PriorMean};
+use ppu_proposer::smc::{Energy, Landscape, Schedule, anneal, start};
+use ppu_proposer::{
+    AnnealSettings, AnnealedProposer, Condition, Offer, PriorProposer, ProposeError, Proposer, Refusal, TwinPrior,
+    Utility, rng, screen,
+};
+use ppu_twin::{Correction, Corrections, Fidelity, FilmTwin, Twin};
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha12Rng;
+
+fn parameter(name: &str, unit: Unit, min: f64, max: f64, resolution: f64) -> Parameter {
+    Parameter { name: name.into(), unit, min, max, resolution, log: false }
+}
+
+fn space() -> DesignSpace {
+    let mut time = parameter("anneal_min", Unit::Minute, 1.0, 60.0, 0.1);
+    time.log = true;
+    DesignSpace {
+        parameters: vec![
+            parameter("cs", Unit::One, 0.0, 0.4, 0.005),
+            parameter("ma", Unit::One, 0.0, 0.2, 0.005),
+            parameter("fa", Unit::One, 0.4, 1.0, 0.005),
+            parameter("br", Unit::One, 0.0, 0.5, 0.005),
+            parameter("anneal_temperature_c", Unit::Celsius, 80.0, 200.0, 1.0),
+            time,
+        ],
+        mixtures: vec![Mixture { parts: vec!["cs".into(), "ma".into(), "fa".into()] }],
+    }
+}
+
+fn objectives() -> Vec<Objective> {
+    let objective = |name: &str, unit, goal| Objective { name: name.into(), unit, goal, weight: 1.0 };
+    vec![
+        objective("band_gap", Unit::Electronvolt, Goal::Target { value: 1.68, tolerance: 0.005, limit: 0.10 }),
+        objective("alpha_fraction", Unit::One, Goal::Maximize { low: 0.5, high: 0.97 }),
+        objective("pl_intensity", Unit::One, Goal::Maximize { low: 2.0, high: 4.5 }),
+    ]
+}
+
+fn offer(settings: AnnealSettings, corrections: &Corrections, seed: u64) -> Offer {
+    let (space, objectives) = (space(), objectives());
+    let condition = Condition { space: &space, objectives: &objectives, seed, round: 0 };
+    let twin = FilmTwin::default();
+    let proposer = AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections, settings };
+    proposer.sample(300, &condition, &mut rng(seed, 0)).expect("the space has points")
+}
+
+/// Corrections of a twin that deserves trust.
+fn trusted() -> Corrections {
+    let described = FilmTwin::default().describe(Fidelity::Process);
+    let one = |known: ppu_twin::ObservableDescription| {
+        let mut correction = Correction::learn(&known, &[]);
+        correction.correlation = 0.97;
+        (known.name, correction)
+    };
+    Corrections(described.observables.into_iter().map(one).collect())
+}
+
+fn mean_score(offer: &Offer) -> f64 {
+    let (twin, corrections) = (FilmTwin::default(), Corrections::none());
+    let utility = Utility::new(&twin, Fidelity::Process, &corrections, &objectives()).expect("it knows the objectives");
+    let scores: Vec<f64> =
+        offer.offered.iter().map(|one| utility.score(&one.candidate).expect("in domain").1).collect();
+    scores.iter().sum::<f64>() / scores.len() as f64
+}
+
+#[test]
+fn every_offered_candidate_belongs_to_the_space() {
+    let (space, objectives) = (space(), objectives());
+    let condition = Condition { space: &space, objectives: &objectives, seed: 1, round: 0 };
+    let prior = PriorProposer.sample(500, &condition, &mut rng(1, 0)).unwrap();
+    let annealed = offer(AnnealSettings::default(), &Corrections::none(), 1);
+    assert_eq!(annealed.refusal, None);
+    for one in prior.offered.iter().chain(&annealed.offered) {
+        space.check(&one.candidate).unwrap();
+        let sum: f64 = ["cs", "ma", "fa"].iter().map(|part| one.candidate.get(part).unwrap()).sum();
+        assert!((sum - 1.0).abs() < 1e-9, "{sum}");
+        let steps = one.candidate.get("cs").unwrap() / 0.005;
+        assert!((steps - steps.round()).abs() < 1e-6);
+    }
+    assert_eq!((prior.offered.len(), annealed.offered.len()), (500, 300));
+}
+
+#[test]
+fn a_mixture_of_many_parts_is_uniform_on_its_simplex() {
+    let names = ["a", "b", "c", "d", "e"];
+    let space = DesignSpace {
+        parameters: names.iter().map(|name| parameter(name, Unit::One, 0.0, 1.0, 0.0)).collect(),
+        mixtures: vec![Mixture { parts: names.iter().map(|name| (*name).to_owned()).collect() }],
+    };
+    let condition = Condition { space: &space, objectives: &[], seed: 0, round: 0 };
+    let offer = PriorProposer.sample(2000, &condition, &mut rng(0, 0)).unwrap();
+    for name in names {
+        let values: Vec<f64> = offer.offered.iter().map(|one| one.candidate.get(name).unwrap()).collect();
+        let mean = values.iter().sum::<f64>() / 2000.0;
+        // A part of a flat Dirichlet distribution of 5: mean 1/5, second moment 2/(5·6).
+        let square = values.iter().map(|value| value * value).sum::<f64>() / 2000.0;
+        assert!((mean - 0.2).abs() < 0.015 && (square - 1.0 / 15.0).abs() < 0.008, "{name} {mean} {square}");
+    }
+}
+
+#[test]
+fn the_same_generator_gives_the_same_offer() {
+    let one = offer(AnnealSettings::default(), &trusted(), 7);
+    assert_eq!(one, offer(AnnealSettings::default(), &trusted(), 7));
+    assert_ne!(one.offered, offer(AnnealSettings::default(), &trusted(), 8).offered);
+}
+
+#[test]
+fn a_better_twin_may_narrow_the_prior_further() {
+    let (space, objectives) = (space(), objectives());
+    let condition = Condition { space: &space, objectives: &objectives, seed: 2, round: 0 };
+    let prior = PriorProposer.sample(300, &condition, &mut rng(2, 0)).unwrap();
+    let declared = offer(AnnealSettings::default(), &Corrections::none(), 2);
+    let trusted = offer(AnnealSettings::default(), &trusted(), 2);
+    let (low, middle, high) = (mean_score(&prior), mean_score(&declared), mean_score(&trusted));
+    let (a, b) = (declared.diagnostics.clone().unwrap(), trusted.diagnostics.clone().unwrap());
+    println!("expected score: prior {low:.3}, declared twin {middle:.3}, trusted twin {high:.3}");
+    println!("declared {a:?}\ntrusted {b:?}");
+    assert!(low < middle && middle < high, "{low} {middle} {high}");
+    assert!(a.information < b.information && a.information <= a.budget + 0.2);
+    assert_eq!((declared.refusal, trusted.refusal), (None, None));
+    assert!(trusted.offered.iter().any(|one| one.provenance.proposer == "prior"), "the defensive share is missing");
+    let tilted = trusted.offered.iter().find(|one| one.provenance.proposer == "annealed").unwrap();
+    assert!(tilted.provenance.twin.is_some() && tilted.provenance.temperature.is_some());
+}
+
+/// A landscape of 11 × 11 cells whose ln Z is an exact sum. The outer cells have half the width, as rounding gives them.
+struct Cells;
+
+impl Cells {
+    fn value(i: usize, j: usize) -> f64 {
+        let (x, y) = (i as f64 / 10.0, j as f64 / 10.0);
+        3.0 * (x - 0.7).powi(2) + 2.0 * (3.0 * x * y).sin() + 4.0 * (y - 0.2).abs()
+    }
+
+    fn width(i: usize) -> f64 {
+        if i == 0 || i == 10 { 0.05 } else { 0.1 }
+    }
+
+    /// ln Z and KL(π ‖ q).
+    fn exact(beta: f64) -> (f64, f64) {
+        let cells = (0..121).map(|cell| (cell / 11, cell % 11));
+        let terms: Vec<(f64, f64)> = cells
+            .map(|(i, j)| (Self::width(i) * Self::width(j) * (-beta * Self::value(i, j)).exp(), Self::value(i, j)))
+            .collect();
+        let z: f64 = terms.iter().map(|(weight, _)| weight).sum();
+        let energy: f64 = terms.iter().map(|(weight, value)| weight * value).sum::<f64>() / z;
+        (z.ln(), -beta * energy - z.ln())
+    }
+}
+
+impl Landscape for Cells {
+    fn draw(&self, rng: &mut ChaCha12Rng) -> Option<Vec<f64>> {
+        Some(vec![rng.random::<f64>(), rng.random::<f64>()])
+    }
+
+    fn energy(&self, point: &[f64]) -> Energy {
+        if point.iter().any(|u| !(0.0..=1.0).contains(u)) {
+            return Energy::Outside;
+        }
+        let cell = |u: f64| (10.0 * u).round() as usize;
+        Energy::Value(Cells::value(cell(point[0]), cell(point[1])))
+    }
+}
+
+#[test]
+fn the_annealing_reproduces_exact_sums() {
+    for beta in [1.0, 4.0] {
+        let schedule =
+            Schedule { particles: 400, moves: 5, conditional_ess: 0.95, max_beta: beta, budget: f64::INFINITY };
+        let runs: Vec<_> = (0..20)
+            .map(|seed| {
+                let mut rng = ChaCha12Rng::seed_from_u64(seed);
+                anneal(&Cells, start(&Cells, 400, &mut rng).unwrap(), &schedule, &mut rng)
+            })
+            .collect();
+        // Ẑ is unbiased, ln Ẑ is not: compare the log of the mean.
+        let z: Vec<f64> = runs.iter().map(|run| run.ln_z.exp()).collect();
+        let mean = z.iter().sum::<f64>() / 20.0;
+        let error = (z.iter().map(|z| (z - mean).powi(2)).sum::<f64>() / 19.0 / 20.0).sqrt() / mean;
+        let (ln_z, information) = Cells::exact(beta);
+        println!("beta {beta}: ln Z {:.4} ± {error:.4}, exact {ln_z:.4}", mean.ln());
+        assert!((mean.ln() - ln_z).abs() < 3.0 * error + 0.005, "{} {ln_z} {error}", mean.ln());
+        let spent = runs.iter().map(|run| run.information).sum::<f64>() / 20.0;
+        assert!((spent / information - 1.0).abs() < 0.05, "{spent} {information}");
+        assert!(runs.iter().all(|run| run.least_ess >= 0.94 && run.acceptance > 0.05));
+    }
+}
+
+#[test]
+fn the_budget_stops_the_annealing() {
+    let mut rng = ChaCha12Rng::seed_from_u64(1);
+    let schedule = Schedule { particles: 400, moves: 5, conditional_ess: 0.95, max_beta: 50.0, budget: 1.0 };
+    let run = anneal(&Cells, start(&Cells, 400, &mut rng).unwrap(), &schedule, &mut rng);
+    assert!((0.9..=1.1).contains(&run.information), "{}", run.information);
+    let (_, exact) = Cells::exact(run.beta);
+    assert!((exact - 1.0).abs() < 0.2, "{exact}");
+}
+
+#[test]
+fn a_run_that_cannot_be_trusted_falls_back_to_the_prior() {
+    // Two particles that hardly move: populations cannot agree.
+    let settings =
+        AnnealSettings { particles: 8, moves: 1, conditional_ess: 0.3, tolerance: 50.0, ..AnnealSettings::default() };
+    let refused = (0..10).map(|seed| offer(settings, &trusted(), seed)).filter(|offer| offer.refusal.is_some());
+    let refused: Vec<Offer> = refused.collect();
+    assert!(refused.len() >= 5, "only {} of 10 hopeless runs were refused", refused.len());
+    for offer in refused {
+        assert!(offer.offered.iter().all(|one| one.provenance.proposer == "prior"));
+        assert_eq!(offer.offered.len(), 300);
+        assert!(offer.diagnostics.is_some());
+    }
+}
+
+#[test]
+fn a_twin_that_does_not_cover_the_space_is_reported() {
+    let (mut wide, objectives) = (space(), objectives());
+    wide.parameters[4].max = 600.0;
+    let condition = Condition { space: &wide, objectives: &objectives, seed: 0, round: 0 };
+    let (twin, corrections) = (FilmTwin::default(), Corrections::none());
+    let settings = AnnealSettings::default();
+    let proposer = AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, settings };
+    let offer = proposer.sample(50, &condition, &mut rng(0, 0)).unwrap();
+    assert!(
+        matches!(&offer.refusal, Some(Refusal::TwinRefuses { share, mostly, .. }) if *share > 0.4 && mostly.contains("anneal_temperature_c")),
+        "{:?}",
+        offer.refusal
+    );
+    let screened = screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 10);
+    let counted: usize = screened.refused.values().sum();
+    assert_eq!(counted + screened.dropped + screened.pool.len(), 50);
+    assert!(counted > 10 && screened.pool.len() == 10);
+
+    let mut unknown = objectives.clone();
+    unknown.truncate(1);
+    unknown[0].name = "conductivity".into();
+    let condition = Condition { objectives: &unknown, ..condition };
+    let offer = proposer.sample(5, &condition, &mut rng(0, 0)).unwrap();
+    assert_eq!(offer.refusal, Some(Refusal::NothingPredicted));
+    assert!(screen(&offer.offered, &twin, Fidelity::Process, &corrections, &unknown, 10).pool[0].twin_score.is_none());
+}
+
+#[test]
+fn an_impossible_space_is_an_error() {
+    let mut impossible = space();
+    impossible.parameters[2].max = 0.41;
+    impossible.parameters[0].max = 0.1;
+    let condition = Condition { space: &impossible, objectives: &[], seed: 0, round: 0 };
+    assert_eq!(PriorProposer.sample(3, &condition, &mut rng(0, 0)).unwrap_err(), ProposeError::NoCandidate);
+    let empty = DesignSpace { parameters: vec![], mixtures: vec![] };
+    let condition = Condition { space: &empty, ..condition };
+    assert_eq!(PriorProposer.sample(3, &condition, &mut rng(0, 0)).unwrap_err(), ProposeError::EmptySpace);
+}
+
+#[test]
+fn proposer_twin_and_optimizer_work_together() {
+    let (space, objectives) = (space(), objectives());
+    let (twin, corrections) = (FilmTwin::default(), Corrections::none());
+    let offer = offer(AnnealSettings::default(), &corrections, 4);
+    let screened = screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 100);
+    assert!(screened.pool.windows(2).all(|pair| pair[0].twin_score >= pair[1].twin_score));
+    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
+    let candidate = screened.pool[0].candidate.clone();
+    let gap = prior.prior_mean(&candidate).unwrap()[0];
+    assert!((gap - 1.68).abs() < 0.1, "{gap}");
+    assert_eq!(prior.prior_mean(&Candidate(BTreeMap::new())), None);
+    let optimizer = Optimizer::new(space, objectives.clone(), 4).unwrap();
+    let ask = Ask { trials: &[], pending: &[], pool: &screened.pool, batch: 4, step: 0, prior: Some(&prior) };
+    assert_eq!(optimizer.suggest(&ask).unwrap().picks.len(), 4);
+}

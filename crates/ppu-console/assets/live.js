@@ -10,9 +10,12 @@
   let contact = Number(body.dataset.contact);
   let heard = Date.now();
   let wait = FIRST_WAIT;
+  let pressed = null;
 
   // ---- patching ----
   const inUse = (element) => {
+    // A button must not vanish between press and release: the click, perhaps that of STOP ALL, would be lost.
+    if (pressed && element.contains(pressed)) return true;
     const active = document.activeElement;
     if (element.contains(active) && active.matches("input, textarea, select")) return true;
     return [...element.querySelectorAll("textarea, input:not([type=hidden])")].some((field) =>
@@ -27,8 +30,13 @@
     }
     if (element.dataset.v === fragment.v) return;
     // What a person is typing is never taken away; the newest rendering waits until the form is left.
-    if (inUse(element)) { held.set(fragment.id, fragment); return; }
+    if (inUse(element)) {
+      held.set(fragment.id, fragment);
+      if (!pressed) element.dataset.behind = "";
+      return;
+    }
     held.delete(fragment.id);
+    delete element.dataset.behind;
     const open = [...element.querySelectorAll("details[open][id]")].map((details) => details.id);
     const focus = element.contains(document.activeElement) ? path(document.activeElement, element) : null;
     const scroll = [...element.querySelectorAll(".scroll, .events")].map((inner) => [inner.scrollLeft, inner.scrollTop]);
@@ -121,7 +129,14 @@
   document.addEventListener("submit", async (event) => {
     const form = event.target;
     const button = event.submitter;
-    if (!form.dataset.live) { if (button) setTimeout(() => { button.disabled = true; }, 0); return; }
+    if (!form.dataset.live) {
+      // Against double clicks, but never for STOP ALL: that may be pressed as often as anybody likes.
+      if (button && !button.classList.contains("stop")) {
+        setTimeout(() => { button.disabled = true; }, 0);
+        setTimeout(() => { button.disabled = false; }, 3000);
+      }
+      return;
+    }
     event.preventDefault();
     if (button) button.disabled = true;
     try {
@@ -138,6 +153,8 @@
   });
   const release = () => [...held.values()].forEach(patch);
   document.addEventListener("focusout", () => setTimeout(release, 0));
+  document.addEventListener("pointerdown", (event) => { pressed = event.target; });
+  ["pointerup", "pointercancel"].forEach((name) => document.addEventListener(name, () => setTimeout(() => { pressed = null; release(); }, 0)));
 
   // ---- keys of the inbox: n next, a accept, r reject ----
   document.addEventListener("keydown", (event) => {

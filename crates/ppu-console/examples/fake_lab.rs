@@ -1,6 +1,6 @@
 //! A console on a lab that answers from memory: to look at the pages without a scheduler.
 //!
-//!     cargo run -p ppu-console --example fake_lab -- 127.0.0.1:8088
+//!     cargo run -p ppu-console --example fake_lab -- 127.0.0.1:8088 [seconds after which the lab dies]
 
 #[path = "../tests/support/mod.rs"]
 mod support;
@@ -20,6 +20,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let now = now_ms();
     let lab = Handle::new(data::lab(now), data::events(now));
     let served = lab.clone().serve("127.0.0.1:0".parse()?).await;
+    let scheduler = format!("http://{}", served.address);
+    let life =
+        std::env::args().nth(2).and_then(|seconds| seconds.parse().ok()).map_or(Duration::MAX, Duration::from_secs);
+    tokio::spawn(async move {
+        tokio::time::sleep(life).await;
+        drop(served);
+    });
     tokio::spawn(async move {
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         for count in 0u64.. {
@@ -32,12 +39,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             });
         }
     });
-    let options = ConsoleOptions {
-        listen,
-        scheduler: format!("http://{}", served.address),
-        public_url: None,
-        operator: "ana".into(),
-    };
+    let options = ConsoleOptions { listen, scheduler, public_url: None, operator: "ana".into() };
     let stop = async {
         let _ = tokio::signal::ctrl_c().await;
     };

@@ -58,10 +58,9 @@ async fn session(console: &Console, publisher: &mut Publisher) -> Result<std::co
     let lab = get_lab(&mut client).await?;
     tracing::info!(lab = lab.name, seq = lab.seq, "following the lab");
     let start = lab.seq.saturating_sub(HISTORY);
-    let seq = lab.seq;
-    console.arrived(lab, Vec::new());
+    console.connected(lab);
     publisher.publish(console);
-    let after = console.last_event().filter(|last| *last <= seq).unwrap_or(start);
+    let after = console.last_event().unwrap_or(start);
     let mut stream = watch(&mut client, after).await?;
     let mut tick = interval(COALESCE);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -72,17 +72,21 @@ impl Console {
         self.lock().clone()
     }
 
+    /// Takes in the first snapshot of a session. Sequences never go back in one journal: a lab that is behind the events
+    /// known here has another one, and the old events are not its.
+    pub(crate) fn connected(&self, lab: GetLabResponse) {
+        if self.last_event().is_some_and(|last| lab.seq < last) {
+            self.lock().events = Arc::default();
+        }
+        self.arrived(lab, Vec::new());
+    }
+
     /// Takes in a snapshot and the events that came with it.
     pub(crate) fn arrived(&self, lab: GetLabResponse, events: Vec<WatchResponse>) {
         let mut known = self.lock();
         known.contact_ms = now_ms();
         known.lost = None;
-        let last = known.events.back().map_or(0, |event| event.seq);
         let log = Arc::make_mut(&mut known.events);
-        if lab.seq < last && events.is_empty() {
-            // Sequences never go back in one journal: this is another one, and the old events are not its.
-            log.clear();
-        }
         for event in events {
             if log.back().is_none_or(|last| last.seq < event.seq) {
                 log.push_back(event);

@@ -1,5 +1,7 @@
 //! The console over HTTP and WebSocket, against a lab that answers from memory.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 mod support;
 
 use std::collections::HashMap;

@@ -1,10 +1,10 @@
 //! Runs and their steps.
 
 use ppu_proto::common::v1::Artifact;
-use ppu_proto::lab::v1::{GetLabResponse, Observation, Run, RunState, RunStep, StepState};
+use ppu_proto::lab::v1::{GetLabResponse, Objective, Observation, Run, RunState, RunStep, StepState};
 
-use super::campaign::ValueView;
-use super::format::{self, bytes, hex, label, number, with_sd};
+use super::campaign::{ValueView, measured};
+use super::format::{self, bytes, hex, label, number};
 use super::when::When;
 use super::words::{self, StateView};
 use crate::svg::span_bar;
@@ -106,23 +106,21 @@ pub fn running(lab: &GetLabResponse) -> Vec<RunningView> {
 pub fn run(run: &Run, lab: Option<&GetLabResponse>) -> RunView {
     let plan = run.plan.clone().unwrap_or_default();
     let observation = run.observation.clone().unwrap_or_default();
-    let holds = |id: &str| {
-        lab?.campaigns
-            .iter()
-            .find(|campaign| campaign.trials.iter().any(|trial| trial.id == id))
-            .map(|found| found.id.clone())
-    };
+    let campaign = lab.filter(|_| !run.trial.is_empty()).and_then(|lab| {
+        lab.campaigns.iter().find(|campaign| campaign.trials.iter().any(|trial| trial.id == run.trial))
+    });
+    let objectives = campaign.map_or(&[][..], |campaign| &campaign.objectives);
     RunView {
         id: run.id.clone(),
         state: words::run(run.state()),
         over: matches!(run.state(), RunState::Completed | RunState::Failed | RunState::Aborted),
         trial: run.trial.clone(),
-        campaign: if run.trial.is_empty() { String::new() } else { holds(&run.trial).unwrap_or_default() },
+        campaign: campaign.map_or(String::new(), |campaign| campaign.id.clone()),
         sample: run.sample.clone(),
         protocol: plan.protocol,
         parameters: plan.parameters.iter().map(|item| parameter(&item.name, item.number)).collect(),
         steps: steps(&run.steps),
-        values: observed(&observation),
+        values: observed(&observation, objectives),
         analysis: observation.analysis,
         message: run.message.clone(),
     }
@@ -197,20 +195,15 @@ fn title(step: &RunStep) -> String {
     if step.title.is_empty() { label(&step.name) } else { step.title.clone() }
 }
 
-fn observed(observation: &Observation) -> Vec<ValueView> {
-    let values = observation.values.iter().map(|value| ValueView {
-        label: label(&value.name),
-        value: with_sd(value.value, value.sd),
-        unit: String::new(),
-        note: value.flags.join("; "),
-    });
+fn observed(observation: &Observation, objectives: &[Objective]) -> Vec<ValueView> {
+    let values = measured(objectives, &observation.values);
     let invalid = observation.invalid.iter().map(|item| ValueView {
         label: label(&item.name),
         value: format::NOTHING.into(),
         unit: String::new(),
         note: format!("not determined: {}", item.reason),
     });
-    values.chain(invalid).collect()
+    values.into_iter().chain(invalid).collect()
 }
 
 fn parameter(name: &str, value: f64) -> ValueView {

@@ -182,6 +182,18 @@ fn devices(now: i64) -> Vec<Device> {
         42,
         vec![reading("speed", 0.0, "rpm", fresh), reading("vacuum", 84.0, "%", fresh)],
     );
+    let mut all = vec![
+        busy(arm, "pv-t014-r1/carry", "Carry film-14 to the coater", now - 4_000),
+        pump,
+        coater,
+        busy(furnace, "pv-t013-r1/anneal", "Anneal the film", now - 48_000),
+    ];
+    all.extend(measuring_devices(now, fresh));
+    all.push(balance);
+    all
+}
+
+fn measuring_devices(now: i64, fresh: i64) -> [Device; 2] {
     let mut uvvis = device(
         "uvvis-1",
         "Fibre spectrometer",
@@ -199,15 +211,7 @@ fn devices(now: i64) -> Vec<Device> {
         27,
         vec![reading("two_theta", 31.42, "deg", fresh), reading("rate", 2140.0, "cps", fresh)],
     );
-    vec![
-        busy(arm, "pv-t014-r1/carry", "Carry film-14 to the coater", now - 4_000),
-        pump,
-        coater,
-        busy(furnace, "pv-t013-r1/anneal", "Anneal the film", now - 48_000),
-        busy(xrd, "pv-t011-r1/diffract", "Measure the diffractogram", now - 131_000),
-        uvvis,
-        balance,
-    ]
+    [busy(xrd, "pv-t011-r1/diffract", "Measure the diffractogram", now - 131_000), uvvis]
 }
 
 fn objectives() -> Vec<Objective> {

@@ -1,5 +1,6 @@
 //! A lab that answers the public API from memory and remembers what it was asked.
 #![allow(
+    clippy::unwrap_used,
     dead_code,
     missing_docs,
     unreachable_pub,

@@ -40,9 +40,9 @@ pub fn plots(campaign: &Campaign, scale: Scale) -> Vec<PlotView> {
 fn size(scale: Scale, count: usize) -> (f64, f64) {
     match scale {
         // Drawn at the width they have on a 1440-pixel screen, so that their text has the size of the page's.
-        Scale::Small if count <= 2 => (464.0, 216.0),
+        Scale::Small if matches!(count, 1 | 2 | 4) => (464.0, 216.0),
         Scale::Small => (304.0, 216.0),
-        Scale::Large if count <= 2 => (664.0, 280.0),
+        Scale::Large if matches!(count, 1 | 2 | 4) => (664.0, 280.0),
         Scale::Large => (432.0, 264.0),
     }
 }

@@ -219,13 +219,13 @@ fn objectives() -> Vec<Objective> {
         Objective {
             name: "band_gap".into(),
             unit: "eV".into(),
-            goal: "target 1.68 ± 0.01, worthless beyond ± 0.11".into(),
+            goal: "1.68 ± 0.01; worthless beyond ± 0.11 (eV)".into(),
             weight: 2.0,
         },
         Objective {
             name: "phase_purity".into(),
             unit: "1".into(),
-            goal: "maximize from 0.5 to 0.95".into(),
+            goal: "as high as possible: 0.5 is worthless, 0.95 fully satisfying".into(),
             weight: 1.0,
         },
     ]

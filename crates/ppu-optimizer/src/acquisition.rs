@@ -9,6 +9,8 @@ use crate::surrogate::Surrogate;
 /// points whose draws come near; where some do, it is too small to matter.
 const TAIL_SHARE: f64 = 1e-3;
 const TAIL_SOFTNESS: f64 = 0.01;
+/// Draws of a first look; even, because draws come in mirrored pairs.
+const ROUGH_DRAWS: usize = 16;
 
 /// A point with what the models need to know of it.
 #[derive(Debug, Clone)]
@@ -37,26 +39,31 @@ impl Model<'_> {
     }
 
     /// Mean over the joint posterior of the observables, which are independent of each other at a point.
-    fn average(&self, predicted: &[(f64, f64)], of: impl Fn(f64) -> f64) -> f64 {
+    fn average(&self, draws: usize, predicted: &[(f64, f64)], of: impl Fn(f64) -> f64) -> f64 {
         let mut values = vec![0.0; predicted.len()];
         let mut sum = 0.0;
-        for draw in &self.normals {
+        let draws = &self.normals[..draws.min(self.normals.len())];
+        for draw in draws {
             for ((value, (mean, sd)), z) in values.iter_mut().zip(predicted).zip(draw) {
                 *value = mean + sd * z;
             }
             sum += of(score(self.objectives, &values));
         }
-        sum / self.normals.len() as f64
+        sum / draws.len() as f64
     }
 
     /// Posterior expectation of the score.
     pub(crate) fn expected_score(&self, predicted: &[(f64, f64)]) -> f64 {
-        self.average(predicted, |score| score)
+        self.average(usize::MAX, predicted, |score| score)
     }
 
     /// Expected improvement over `best`.
     pub(crate) fn improvement(&self, predicted: &[(f64, f64)], best: f64) -> f64 {
-        self.average(predicted, |score| {
+        self.improvement_by(usize::MAX, predicted, best)
+    }
+
+    fn improvement_by(&self, draws: usize, predicted: &[(f64, f64)], best: f64) -> f64 {
+        self.average(draws, predicted, |score| {
             let gain = score - best;
             // ln(1 + e^x) without overflow.
             let soft = gain.max(0.0) + TAIL_SOFTNESS * (-gain.abs() / TAIL_SOFTNESS).exp().ln_1p();
@@ -72,6 +79,12 @@ impl Model<'_> {
     pub(crate) fn acquisition(&self, point: &Point, best: f64) -> Option<f64> {
         let predicted = self.predict(point)?;
         Some(self.improvement(&predicted, best) * self.probability_feasible(&point.unit))
+    }
+
+    /// Like [`Model::acquisition`] from the first few draws only: enough to choose what deserves all of them.
+    pub(crate) fn rough_acquisition(&self, point: &Point, best: f64) -> Option<f64> {
+        let predicted = self.predict(point)?;
+        Some(self.improvement_by(ROUGH_DRAWS, &predicted, best) * self.probability_feasible(&point.unit))
     }
 
     /// Share of the improvement that disappears when every sd shrinks to a tenth.

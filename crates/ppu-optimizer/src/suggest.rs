@@ -20,6 +20,8 @@ const SPACE_POINTS: usize = 512;
 /// Good points whose neighbours are looked at, and how many neighbours each.
 const GOOD_POINTS: usize = 5;
 const NEIGHBOURS: usize = 48;
+/// Choices whose acquisition is computed with all draws after a first look at all of them.
+const SECOND_LOOKS: usize = 64;
 /// Starts of the final climb.
 const CLIMBS: usize = 3;
 
@@ -226,8 +228,13 @@ impl Optimizer {
         let mut ranked: Vec<(f64, &Choice)> = choices
             .iter()
             .filter(|choice| !is_taken(&choice.point.unit, taken))
-            .filter_map(|choice| Some((model.acquisition(&choice.point, best)?, choice)))
+            .filter_map(|choice| Some((model.rough_acquisition(&choice.point, best)?, choice)))
             .collect();
+        ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
+        ranked.truncate(SECOND_LOOKS);
+        for (value, choice) in &mut ranked {
+            *value = model.acquisition(&choice.point, best).unwrap_or(0.0);
+        }
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut rng = stream(self.seed, step_number ^ ((pick as u64 + 1) << 48), Purpose::Local);
         let mut winner: Option<(f64, Choice)> = None;

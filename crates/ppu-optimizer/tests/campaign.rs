@@ -135,6 +135,7 @@ impl PriorMean for Twin {
 
 #[test]
 fn it_is_clearly_better_than_random_search() {
+    let started = std::time::Instant::now();
     let seeds: Vec<u64> = (0..20).collect();
     let alone = median(seeds.iter().map(|seed| best(&campaign(*seed, 24, 1, None))).collect());
     let batched = median(seeds.iter().map(|seed| best(&campaign(*seed, 24, 4, None))).collect());

@@ -36,7 +36,7 @@ pub struct AnnealSettings {
     pub most_disagreement: f64,
     /// Smallest acceptance at the last level.
     pub least_acceptance: f64,
-    /// Smallest share of distinct ancestors, relative to the e^(−I) that the tilt itself leaves.
+    /// Smallest share of distinct ancestors.
     pub least_ancestors: f64,
     /// Largest share of the prior that the twin may refuse.
     pub most_refused: f64,
@@ -188,13 +188,12 @@ impl AnnealedProposer<'_> {
 
     fn refuse(&self, found: &Diagnostics) -> Option<Refusal> {
         let settings = &self.settings;
-        let ancestors = settings.least_ancestors * (-found.information).exp();
         if found.ln_z_sd > settings.most_disagreement {
             Some(Refusal::Disagreement { sd: found.ln_z_sd, limit: settings.most_disagreement })
         } else if found.acceptance < settings.least_acceptance {
             Some(Refusal::Stuck { acceptance: found.acceptance, limit: settings.least_acceptance })
-        } else if found.ancestors < ancestors {
-            Some(Refusal::Impoverished { ancestors: found.ancestors, limit: ancestors })
+        } else if found.ancestors < settings.least_ancestors {
+            Some(Refusal::Impoverished { ancestors: found.ancestors, limit: settings.least_ancestors })
         } else {
             None
         }

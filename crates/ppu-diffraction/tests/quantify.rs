@@ -1,5 +1,6 @@
 //! Known-answer recovery of the phase analysis on synthetic noisy patterns.
 #![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
+#![allow(clippy::disallowed_methods, reason = "the test measures how long the crate takes")]
 
 mod support;
 

@@ -4,6 +4,7 @@
     clippy::print_stdout,
     reason = "a helper of a test fails loudly, a skipped test says why"
 )]
+#![allow(clippy::disallowed_methods, reason = "reference files are read by the test, not by the crate")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,4 +1,5 @@
 //! Whole campaigns on a synthetic film: gap, phase fraction, brightness.
+#![allow(clippy::disallowed_methods, reason = "a test measures how long the crate takes")]
 
 use std::collections::BTreeMap;
 
@@ -133,20 +134,31 @@ impl PriorMean for Twin {
     }
 }
 
+/// The median over 20 seeds, on four threads; every seed is a function of its number alone.
+fn median_of_seeds(one: impl Fn(u64) -> f64 + Sync) -> f64 {
+    let one = &one;
+    let found = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..4_u64)
+            .map(|worker| scope.spawn(move || (0..5).map(|at| one(5 * worker + at)).collect::<Vec<f64>>()))
+            .collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("no seed panics")).collect()
+    });
+    median(found)
+}
+
 #[test]
 fn it_is_clearly_better_than_random_search() {
-    let started = std::time::Instant::now();
-    let seeds: Vec<u64> = (0..20).collect();
-    let alone = median(seeds.iter().map(|seed| best(&campaign(*seed, 24, 1, None))).collect());
-    let batched = median(seeds.iter().map(|seed| best(&campaign(*seed, 24, 4, None))).collect());
-    let informed = median(seeds.iter().map(|seed| best(&campaign(*seed, 24, 1, Some(&Twin)))).collect());
-    let random = median(seeds.iter().map(|seed| best(&random_campaign(*seed, 24))).collect());
+    let alone = median_of_seeds(|seed| best(&campaign(seed, 24, 1, None)));
+    let batched = median_of_seeds(|seed| best(&campaign(seed, 24, 4, None)));
+    let informed = median_of_seeds(|seed| best(&campaign(seed, 24, 4, Some(&Twin))));
+    let random = median_of_seeds(|seed| best(&random_campaign(seed, 24)));
+    println!("median best true score after 24 evaluations over 20 seeds:");
     println!(
-        "median best true score after 24: optimizer {alone:.3}, in fours {batched:.3}, with prior mean {informed:.3}, random {random:.3}"
+        "one by one {alone:.3}, in fours {batched:.3}, in fours with prior mean {informed:.3}, random {random:.3}"
     );
     assert!(alone > random + 0.08, "{alone} {random}");
-    assert!(batched > random + 0.05, "{batched} {random}");
-    assert!(informed >= alone - 0.02, "{informed} {alone}");
+    assert!(batched > random + 0.06, "{batched} {random}");
+    assert!(informed >= batched - 0.02, "{informed} {batched}");
 }
 
 #[test]

@@ -1,0 +1,56 @@
+//! The command line of `cargo xtask`.
+
+mod bench;
+mod suite;
+mod tidy;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", about = "What people and CI run on this repository.")]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Runs the whole suite: unit tests, tests that cross processes, and doc tests.
+    Test {
+        /// Fail where a foreign program is missing, instead of skipping the tests that need it.
+        #[arg(long)]
+        require_peers: bool,
+        /// Passed on to the test runner: names of tests, or its options.
+        #[arg(last = true)]
+        filter: Vec<String>,
+    },
+    /// Measures, prints a table, and writes target/bench/NAME.json.
+    Bench(BenchArguments),
+    /// Checks format, layers, and the rules about source files.
+    Tidy,
+}
+
+#[derive(Debug, clap::Args)]
+struct BenchArguments {
+    /// Which one; a name that is not known lists what there is.
+    name: String,
+    /// Folder of reference data, for benchmarks that compare with data that is not in the repository.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// Run the peers' own programs beside ours, where a benchmark has such peers.
+    #[arg(long)]
+    peers: bool,
+    /// Seeds to run, from 1 on.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Task::Test { require_peers, filter } => suite::run(require_peers, &filter),
+        Task::Bench(arguments) => bench::run(&arguments),
+        Task::Tidy => tidy::run(),
+    }
+}

@@ -107,8 +107,8 @@ impl LabTimer {
     }
 }
 
-/// Shortest real time after which a bounded wait gives up.
-const PATIENCE: Duration = Duration::from_millis(1_500);
+/// Shortest real time after which a bounded wait gives up; less for unit tests, whose devices answer at once.
+const PATIENCE: Duration = Duration::from_millis(if cfg!(test) { 300 } else { 1_500 });
 
 /// The word in these texts that marks a simulator (`SIM…`), or else the first text. Some instruments report no serial
 /// number; their simulators still show themselves in the identity texts.

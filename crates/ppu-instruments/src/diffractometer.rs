@@ -16,7 +16,7 @@ use ppu_driver::transport::SerialSettings;
 use ppu_driver::{Attention, Done, Fault, Instrument, RawData, Reading, Recovered, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, LabTimer, before_start, partial, refused};
+use crate::common::{self, LabTimer, before_start, partial, refused, silent};
 use crate::{codes, specs};
 
 pub use settings::DiffractometerSettings;
@@ -130,15 +130,16 @@ impl Diffractometer {
         self.settings.results.join(format!("{id}.xrdml"))
     }
 
-    /// Sends a request that acts, once; anything but a normal status is a refusal.
+    /// Sends a request that acts, once.
     async fn demand(&self, request: &str) -> Result<(), Fault> {
         let message = self.uai.request(request, "STATUS").await?;
         match message.field("STATUS") {
             Some("normal") => Ok(()),
-            status => {
-                let status = status.unwrap_or("no status");
+            Some(status) if status.contains("fatal") => {
                 Err(refused(codes::XRD_REFUSED, format!("`{request}` was refused: {status}")))
             }
+            // Neither a yes nor a no: the request may have been carried out.
+            _ => Err(silent(ppu_driver::codes::BAD_REPLY, format!("`{request}` was answered with `{message}`"))),
         }
     }
 

@@ -3,6 +3,7 @@
 mod checks;
 mod events;
 mod gate;
+mod requests;
 mod server;
 mod shared;
 

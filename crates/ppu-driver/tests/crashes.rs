@@ -1,5 +1,7 @@
 //! Crashes of the driver and silences of the instrument, by action class: the crash table of the reliability reference.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use ppu_driver::{Fault, Recovered, clock};

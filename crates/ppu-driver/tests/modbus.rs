@@ -1,6 +1,8 @@
 //! MB-1 to MB-5 against small hand-made slaves: the value of register n is 10 n, so a value can be told to belong to
 //! another request.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::time::Duration;

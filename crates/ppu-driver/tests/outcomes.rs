@@ -1,5 +1,7 @@
 //! Events, acknowledgements, doubts, closing of runs: REL-10, REL-11, CloseRun.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use ppu_proto::device::v1 as wire;

@@ -1,5 +1,7 @@
 //! A whole driver process: where it listens, health, reflection, and the same port after a restart.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! What the driver promises and refuses: REL-2, REL-4, REL-5, REL-6, REL-9, and the checks of Execute.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Abort, MakeSafe, the second watchdog, and a disk that fails (LOG-4).
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;

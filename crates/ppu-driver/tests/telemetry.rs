@@ -1,5 +1,7 @@
 //! The edge node: payloads, numbers and order (SP-1 to SP-11), pure first, then over a hand-made broker.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod support;
 
 use std::time::Duration;

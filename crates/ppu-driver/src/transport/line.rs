@@ -1,6 +1,5 @@
 //! A byte stream on which every read has a deadline and a limit.
 
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -170,20 +169,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Line<S> {
     }
 
     /// Waits for at least one byte. Dropping the future loses nothing.
-    fn receive(&mut self) -> impl Future<Output = Result<(), LineError>> + Send {
-        async move {
-            if self.at_end {
-                return Err(LineError::Disconnected);
-            }
-            let mut chunk = [0_u8; 4096];
-            let count = self.stream.read(&mut chunk).await.map_err(LineError::Broken)?;
-            if count == 0 {
-                self.at_end = true;
-                return Err(LineError::Disconnected);
-            }
-            self.received.extend_from_slice(&chunk[..count]);
-            Ok(())
+    async fn receive(&mut self) -> Result<(), LineError> {
+        if self.at_end {
+            return Err(LineError::Disconnected);
         }
+        let mut chunk = [0_u8; 4096];
+        let count = self.stream.read(&mut chunk).await.map_err(LineError::Broken)?;
+        if count == 0 {
+            self.at_end = true;
+            return Err(LineError::Disconnected);
+        }
+        self.received.extend_from_slice(&chunk[..count]);
+        Ok(())
     }
 }
 

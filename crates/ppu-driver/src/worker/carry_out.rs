@@ -229,7 +229,8 @@ fn sample_position(attempt: &Attempt, state: AttemptState) -> String {
 /// The message, cut at a limit.
 fn cut(mut message: String) -> String {
     if message.len() > LONGEST_MESSAGE {
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
+        let end = (0..=LONGEST_MESSAGE).rev().find(|index| message.is_char_boundary(*index)).unwrap_or(0);
+        message.truncate(end);
         message.push('…');
     }
     message

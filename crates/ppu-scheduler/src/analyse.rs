@@ -118,10 +118,8 @@ impl Film<'_> {
             + part("cs")? * 132.91
             + part("fa")? * 45.07
             + part("ma")? * 32.07;
-        let settings = quantify::Settings {
-            film_thickness_nm: self.thickness_nm(formula_mass, 4.2),
-            ..Default::default()
-        };
+        let settings =
+            quantify::Settings { film_thickness_nm: self.thickness_nm(formula_mass, 4.2), ..Default::default() };
         let result = quantify(&scan.pattern, &library, &settings).map_err(|error| error.to_string())?;
         let mut flags: Vec<String> = result.flags.iter().map(ToString::to_string).collect();
         match &result.verdict {

@@ -27,7 +27,9 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::AttemptAdopted { device, key } => set(
             "attempt_adopted",
             Alarm,
-            format!("{device} holds {key}, which this journal does not know: nothing is sent to it until that has ended"),
+            format!(
+                "{device} holds {key}, which this journal does not know: nothing is sent to it until that has ended"
+            ),
         ),
         Event::CampaignCreated { campaign, spec, .. } => {
             set("campaign_created", Info, format!("campaign {campaign} begun: {} trials", spec.budget_trials));
@@ -35,7 +37,9 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::CampaignEnding { campaign, reason } => {
             set("campaign_ending", Info, format!("campaign {campaign} takes up nothing new: {reason}"));
         }
-        Event::CampaignCompleted { campaign } => set("campaign_completed", Notice, format!("campaign {campaign} is complete")),
+        Event::CampaignCompleted { campaign } => {
+            set("campaign_completed", Notice, format!("campaign {campaign} is complete"))
+        }
         Event::CampaignStopped { campaign, who, reason } => {
             set("campaign_stopped", Notice, format!("campaign {campaign} stopped by {who}: {reason}"));
         }
@@ -47,7 +51,9 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
             let verb = if *accept { "accepted" } else { "rejected" };
             set("trial_decided", Notice, format!("{trial} {verb} by {who}: {reason}"));
         }
-        Event::RunSubmitted { run, plan, .. } => set("run_submitted", Info, format!("{run}: {} steps", plan.steps.len())),
+        Event::RunSubmitted { run, plan, .. } => {
+            set("run_submitted", Info, format!("{run}: {} steps", plan.steps.len()))
+        }
         Event::RunStarted { run, sample } => {
             let sample = sample.as_ref().map_or(String::new(), |sample| format!(" with sample {sample}"));
             set("run_started", Info, format!("{run} begins{sample}"));
@@ -59,7 +65,11 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::LeaseReleased { run, lease } => set("lease_released", Info, format!("{run} frees {lease}")),
         Event::StepIntended { key, device, command, positions, .. } => {
             let places: Vec<_> = positions.iter().map(ToString::to_string).collect();
-            set("step_intended", Info, format!("{device}: {command} for {key} {}", places.join(" → ")).trim_end().to_owned());
+            set(
+                "step_intended",
+                Info,
+                format!("{device}: {command} for {key} {}", places.join(" → ")).trim_end().to_owned(),
+            );
         }
         Event::StepAccepted { key } => set("step_accepted", Info, format!("{key} promised")),
         Event::StepEnded { key, device, outcome, .. } => {
@@ -72,9 +82,15 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
             let message = if outcome.message.is_empty() { String::new() } else { format!(": {}", outcome.message) };
             set("step_ended", severity, format!("{key} on {device} {}{message}{code}", outcome.state));
         }
-        Event::StepSkipped { step, reason, .. } => set("step_skipped", Info, format!("{step} not needed or not possible: {reason}")),
+        Event::StepSkipped { step, reason, .. } => {
+            set("step_skipped", Info, format!("{step} not needed or not possible: {reason}"))
+        }
         Event::DoubtResolved { key, verdict, resolution, .. } => {
-            set("doubt_resolved", Notice, format!("{key}: {verdict:?} says {}: {}", resolution.who, resolution.inspected));
+            set(
+                "doubt_resolved",
+                Notice,
+                format!("{key}: {verdict:?} says {}: {}", resolution.who, resolution.inspected),
+            );
         }
         Event::RunCompleted { run } => set("run_completed", Info, format!("{run} is complete")),
         Event::RunFailed { run, reason } => set("run_failed", Notice, format!("{run} failed: {reason}")),
@@ -82,7 +98,8 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::TrialObserved { trial, observation } => {
             let values: Vec<_> =
                 observation.values.iter().map(|(name, m)| format!("{name} {:.4} ± {:.4}", m.value, m.sd)).collect();
-            let invalid: Vec<_> = observation.invalid.iter().map(|(name, why)| format!("{name} invalid: {why}")).collect();
+            let invalid: Vec<_> =
+                observation.invalid.iter().map(|(name, why)| format!("{name} invalid: {why}")).collect();
             set("trial_observed", Info, format!("{trial}: {}", [values, invalid].concat().join(", ")));
         }
         Event::TrialFailed { trial, reason } => set("trial_failed", Notice, format!("{trial} failed: {reason}")),

@@ -140,9 +140,10 @@ impl Link {
 
     async fn open(&self) -> Result<(Session, tonic::Streaming<wire::EventsResponse>), LinkError> {
         let path = self.directory.join("endpoint.json");
-        let text = tokio::fs::read(&path).await.map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
-        let file: EndpointFile =
-            serde_json::from_slice(&text).map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
+        let text =
+            tokio::fs::read(&path).await.map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
+        let file: EndpointFile = serde_json::from_slice(&text)
+            .map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
         let channel = Endpoint::from_shared(format!("http://{}", file.grpc))?
             .connect_timeout(CALL_TIMEOUT)
             .tcp_nodelay(true)
@@ -258,7 +259,8 @@ impl Link {
             Command::Execute(intent) => self.execute(session, &intent).await,
             Command::CloseRun(run) => {
                 let run_id = run.to_string();
-                let request = wire::CloseRunRequest { session: session.session.clone(), epoch: self.epoch, run: run_id };
+                let request =
+                    wire::CloseRunRequest { session: session.session.clone(), epoch: self.epoch, run: run_id };
                 let answer = within(session.client.close_run(request)).await?;
                 match answer.answer {
                     Some(wire::close_run_response::Answer::Closed(_)) => {
@@ -270,7 +272,8 @@ impl Link {
             }
             Command::MakeSafe { who, reason, answer } => {
                 let done = within(session.client.make_safe(wire::MakeSafeRequest { who, reason })).await;
-                let told = done.as_ref().map(|safe| (safe.confirmed, safe.message.clone())).map_err(ToString::to_string);
+                let told =
+                    done.as_ref().map(|safe| (safe.confirmed, safe.message.clone())).map_err(ToString::to_string);
                 // The person who asked may have gone; the device was told all the same.
                 let _ = answer.send(told);
                 done.map(|_| ())

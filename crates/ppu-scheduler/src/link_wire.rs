@@ -43,13 +43,9 @@ pub(crate) fn outcome(outcome: &wire::Outcome) -> Result<Outcome, ConversionErro
 }
 
 fn artifact(artifact: &common::Artifact) -> Result<ArtifactRef, ConversionError> {
-    let hash = ArtifactHash::from_slice(&artifact.hash).map_err(|e| ConversionError::new("artifact.hash", e.to_string()))?;
-    Ok(ArtifactRef {
-        hash,
-        name: artifact.name.clone(),
-        media_type: artifact.media_type.clone(),
-        size: artifact.size,
-    })
+    let hash =
+        ArtifactHash::from_slice(&artifact.hash).map_err(|e| ConversionError::new("artifact.hash", e.to_string()))?;
+    Ok(ArtifactRef { hash, name: artifact.name.clone(), media_type: artifact.media_type.clone(), size: artifact.size })
 }
 
 /// Raw data as the API tells it.

@@ -8,7 +8,7 @@ use ppu_engine::State;
 use ppu_engine::event::ProposedTrial;
 use ppu_engine::lifecycle::TrialState;
 use ppu_optimizer::{Ask, Optimizer, Phase, Suggestion, Trial, TrialOutcome};
-use ppu_proposer::{AnnealedProposer, Condition, Proposer, PriorProposer, TwinPrior};
+use ppu_proposer::{AnnealedProposer, Condition, PriorProposer, Proposer, TwinPrior};
 use ppu_twin::{Corrections, Fidelity, FilmTwin, Twin};
 
 /// Candidates that the proposer offers in a round.
@@ -84,8 +84,12 @@ fn optimized(
     });
     let corrections = Corrections::learn(&twin, Fidelity::Process, measured);
     let condition = condition(spec, round);
-    let proposer =
-        AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, settings: Default::default() };
+    let proposer = AnnealedProposer {
+        twin: &twin,
+        fidelity: Fidelity::Process,
+        corrections: &corrections,
+        settings: Default::default(),
+    };
     let mut rng = ppu_proposer::rng(spec.seed, u64::from(round));
     let offer = proposer.sample(OFFERED, &condition, &mut rng).map_err(|error| text(&error))?;
     let screened =

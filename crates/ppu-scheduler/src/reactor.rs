@@ -227,12 +227,8 @@ impl Reactor {
     /// Makes facts durable, lets them in, publishes them, and starts what is outstanding.
     async fn take(&mut self, facts: Vec<Fact>) -> Result<(), SchedulerError> {
         if !facts.is_empty() {
-            let range = self
-                .handle
-                .journal
-                .append(&facts)
-                .await
-                .map_err(|source| SchedulerError::JournalFailed { source })?;
+            let range =
+                self.handle.journal.append(&facts).await.map_err(|source| SchedulerError::JournalFailed { source })?;
             for fact in &facts {
                 self.engine.evolve(fact).expect("the engine decided this fact on a copy of the same state");
             }

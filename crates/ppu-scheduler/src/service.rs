@@ -161,7 +161,10 @@ fn parsed<T: std::str::FromStr<Err = ppu_core::ids::IdError>>(text: &str) -> Res
 
 fn check_size(name: &str, text: &str) -> Result<(), Status> {
     if text.len() > LARGEST_FILE {
-        return Err(Status::invalid_argument(format!("{name} has {} bytes; at most {LARGEST_FILE} are taken", text.len())));
+        return Err(Status::invalid_argument(format!(
+            "{name} has {} bytes; at most {LARGEST_FILE} are taken",
+            text.len()
+        )));
     }
     Ok(())
 }
@@ -207,7 +210,10 @@ impl LabService for Api {
         }))
     }
 
-    async fn check_plan(&self, request: Request<wire::CheckPlanRequest>) -> Result<Response<wire::CheckPlanResponse>, Status> {
+    async fn check_plan(
+        &self,
+        request: Request<wire::CheckPlanRequest>,
+    ) -> Result<Response<wire::CheckPlanResponse>, Status> {
         let request = request.into_inner();
         check_size("the protocol", &request.protocol_toml)?;
         let checked = Protocol::parse(&request.file, &request.protocol_toml).and_then(|protocol| {
@@ -223,7 +229,10 @@ impl LabService for Api {
         }))
     }
 
-    async fn submit_plan(&self, request: Request<wire::SubmitPlanRequest>) -> Result<Response<wire::SubmitPlanResponse>, Status> {
+    async fn submit_plan(
+        &self,
+        request: Request<wire::SubmitPlanRequest>,
+    ) -> Result<Response<wire::SubmitPlanResponse>, Status> {
         let request = request.into_inner();
         check_size("the protocol", &request.protocol_toml)?;
         let plan = Protocol::parse(&request.file, &request.protocol_toml)
@@ -290,18 +299,28 @@ impl LabService for Api {
         Ok(Response::new(wire::CreateCampaignResponse { campaign: campaign.to_string() }))
     }
 
-    async fn get_campaign(&self, request: Request<wire::GetCampaignRequest>) -> Result<Response<wire::GetCampaignResponse>, Status> {
+    async fn get_campaign(
+        &self,
+        request: Request<wire::GetCampaignRequest>,
+    ) -> Result<Response<wire::GetCampaignResponse>, Status> {
         let id: CampaignId = parsed(&request.into_inner().campaign)?;
         let state = self.handle.snapshot().state;
-        let campaign = state.campaigns.get(&id).ok_or_else(|| Status::not_found(format!("there is no campaign `{id}`")))?;
+        let campaign =
+            state.campaigns.get(&id).ok_or_else(|| Status::not_found(format!("there is no campaign `{id}`")))?;
         let campaign = view::campaign(&state, &id, campaign, now_ms());
         Ok(Response::new(wire::GetCampaignResponse { campaign: Some(campaign) }))
     }
 
-    async fn stop_campaign(&self, request: Request<wire::StopCampaignRequest>) -> Result<Response<wire::StopCampaignResponse>, Status> {
+    async fn stop_campaign(
+        &self,
+        request: Request<wire::StopCampaignRequest>,
+    ) -> Result<Response<wire::StopCampaignResponse>, Status> {
         let request = request.into_inner();
-        let input =
-            Input::StopCampaign { campaign: parsed(&request.campaign)?, who: who(&request.who)?, reason: request.reason };
+        let input = Input::StopCampaign {
+            campaign: parsed(&request.campaign)?,
+            who: who(&request.who)?,
+            reason: request.reason,
+        };
         self.give_urgent(input).await?;
         Ok(Response::new(wire::StopCampaignResponse {}))
     }
@@ -309,20 +328,28 @@ impl LabService for Api {
     async fn decide(&self, request: Request<wire::DecideRequest>) -> Result<Response<wire::DecideResponse>, Status> {
         let request = request.into_inner();
         let id: TrialId = parsed(&request.trial)?;
-        let input =
-            Input::Decide { trial: id.clone(), accept: request.accept, who: who(&request.who)?, reason: request.reason };
+        let input = Input::Decide {
+            trial: id.clone(),
+            accept: request.accept,
+            who: who(&request.who)?,
+            reason: request.reason,
+        };
         self.give_urgent(input).await?;
         let state = self.handle.snapshot().state;
         let trial = state.trials.get(&id).ok_or_else(|| Status::not_found(format!("there is no trial `{id}`")))?;
         Ok(Response::new(wire::DecideResponse { trial: Some(view::trial(&id, trial)) }))
     }
 
-    async fn resolve_doubt(&self, request: Request<wire::ResolveDoubtRequest>) -> Result<Response<wire::ResolveDoubtResponse>, Status> {
+    async fn resolve_doubt(
+        &self,
+        request: Request<wire::ResolveDoubtRequest>,
+    ) -> Result<Response<wire::ResolveDoubtResponse>, Status> {
         let request = request.into_inner();
         let bad = |error: convert::ConversionError| Status::invalid_argument(error.to_string());
         let key = convert::key(request.key.as_ref()).map_err(bad)?;
         let verdict = link_wire::verdict(request.verdict()).map_err(bad)?;
-        let resolution = request.resolution.clone().ok_or_else(|| Status::invalid_argument("`resolution` is missing"))?;
+        let resolution =
+            request.resolution.clone().ok_or_else(|| Status::invalid_argument("`resolution` is missing"))?;
         who(&resolution.who)?;
         if resolution.inspected.trim().is_empty() {
             return Err(Status::invalid_argument("`resolution.inspected` is empty: say what was looked at"));
@@ -352,13 +379,11 @@ impl LabService for Api {
         let command = Command::Resolve { request: Box::new(to_driver), answer };
         link.send(command).await.map_err(|_| Status::unavailable("the scheduler is ending"))?;
         let told = receiver.await.map_err(|_| Status::unavailable("the link to the driver ended"))?;
-        told.map_err(|reason| Status::unavailable(format!("the driver of {} did not take the verdict: {reason}", intent.device)))?;
-        let resolution = Resolution {
-            who: resolution.who,
-            inspected: resolution.inspected,
-            evidence,
-            note: resolution.note,
-        };
+        told.map_err(|reason| {
+            Status::unavailable(format!("the driver of {} did not take the verdict: {reason}", intent.device))
+        })?;
+        let resolution =
+            Resolution { who: resolution.who, inspected: resolution.inspected, evidence, note: resolution.note };
         let resolved = self.give_urgent(Input::Resolved { key, verdict, resolution, sample_position }).await;
         match resolved {
             // The driver's own event may have arrived first; the doubt is gone either way.
@@ -380,7 +405,10 @@ impl LabService for Api {
         Ok(Response::new(wire::ResumeResponse {}))
     }
 
-    async fn stop_all(&self, request: Request<wire::StopAllRequest>) -> Result<Response<wire::StopAllResponse>, Status> {
+    async fn stop_all(
+        &self,
+        request: Request<wire::StopAllRequest>,
+    ) -> Result<Response<wire::StopAllResponse>, Status> {
         let request = request.into_inner();
         let (who, reason) = (who(&request.who)?, request.reason);
         // Nothing new may start before the devices are told, or the stop would race with the next command.
@@ -445,7 +473,8 @@ async fn watch_events(handle: Handle, mut after: u64, sender: mpsc::Sender<Resul
         }
         match live.recv().await {
             Ok(batch) => {
-                for (seq, fact) in batch.iter().filter(|(seq, _)| *seq > after) {
+                let seen = after;
+                for (seq, fact) in batch.iter().filter(|(seq, _)| *seq > seen) {
                     if sender.try_send(Ok(feed::event(*seq, fact))).is_err() {
                         let message = format!("too slow: go on with after_seq = {after}");
                         let _ = sender.send(Err(Status::resource_exhausted(message))).await;

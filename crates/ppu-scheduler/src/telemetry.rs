@@ -51,13 +51,15 @@ impl Telemetry {
     pub(crate) fn readings(&self, device: &str) -> Vec<device::Reading> {
         let nodes = self.nodes.lock().expect("no holder panics");
         nodes.get(device).map_or_else(Vec::new, |node| {
-            let seen = |reading: &device::Reading| device::Reading { good: reading.good && node.online, ..reading.clone() };
+            let seen =
+                |reading: &device::Reading| device::Reading { good: reading.good && node.online, ..reading.clone() };
             node.last.values().map(seen).collect()
         })
     }
 
     async fn listen(self, lab: String, broker: String, mut shutdown: watch::Receiver<bool>) {
-        let Some((host, port)) = broker.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?))) else {
+        let Some((host, port)) = broker.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse().ok()?)))
+        else {
             tracing::error!("the broker address `{broker}` is not host:port; there are no readings");
             return;
         };
@@ -98,7 +100,7 @@ impl Telemetry {
                     }
                 }
                 Ok(Event::Incoming(Packet::Publish(publish))) => {
-                    for node in self.take(&publish.topic, &publish.payload) {
+                    if let Some(node) = self.take(&publish.topic, &publish.payload) {
                         let rebirth = sparkplug::Payload {
                             timestamp: Some(now_ms() as u64),
                             metrics: vec![sparkplug::Metric {

@@ -33,7 +33,9 @@ pub(crate) fn device(id: &str, device: &Device, state: &State, now_ms: i64, star
         LinkState::Unknown => "not reached yet".to_owned(),
         LinkState::Lost => device.lost_because.clone(),
         LinkState::Attached if in_doubt => "a step on it is in doubt".to_owned(),
-        LinkState::Attached if !device.adopted.is_empty() => "it holds a command that the journal does not know".to_owned(),
+        LinkState::Attached if !device.adopted.is_empty() => {
+            "it holds a command that the journal does not know".to_owned()
+        }
         LinkState::Attached => String::new(),
     };
     let word = match (device.link, &device.busy) {
@@ -155,8 +157,10 @@ fn measured(values: &BTreeMap<String, Measured>) -> Vec<wire::Measured> {
 }
 
 fn observation(observation: &Observation) -> wire::Observation {
-    let raw = observation.raw.iter().map(|hash| common::Artifact { hash: hash.as_bytes().to_vec(), ..Default::default() });
-    let invalid = observation.invalid.iter().map(|(name, reason)| wire::Invalid { name: name.clone(), reason: reason.clone() });
+    let raw =
+        observation.raw.iter().map(|hash| common::Artifact { hash: hash.as_bytes().to_vec(), ..Default::default() });
+    let invalid =
+        observation.invalid.iter().map(|(name, reason)| wire::Invalid { name: name.clone(), reason: reason.clone() });
     wire::Observation {
         values: measured(&observation.values),
         invalid: invalid.collect(),

@@ -9,8 +9,13 @@ use crate::{client, demo, exit, files, roles, up};
 
 /// A control stack for self-driving laboratories.
 #[derive(Debug, Parser)]
-#[command(name = "ppu", version, about, after_help = "Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 invalid \
-plan or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 130 interrupted.")]
+#[command(
+    name = "ppu",
+    version,
+    about,
+    after_help = "Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 invalid \
+plan or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 130 interrupted."
+)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Verb,
@@ -64,7 +69,12 @@ impl Verb {
     pub(crate) fn is_role(&self) -> bool {
         matches!(
             self,
-            Verb::Scheduler(_) | Verb::Driver(_) | Verb::FirmwareSim(_) | Verb::Console(_) | Verb::Broker(_) | Verb::Up(_)
+            Verb::Scheduler(_)
+                | Verb::Driver(_)
+                | Verb::FirmwareSim(_)
+                | Verb::Console(_)
+                | Verb::Broker(_)
+                | Verb::Up(_)
         )
     }
 }

@@ -9,7 +9,9 @@ use ppu_proto::lab::v1::lab_service_client::LabServiceClient;
 use serde_json::json;
 use tonic::transport::Channel;
 
-use crate::cli::{DecideArguments, ReasonArguments, StatusArguments, StopArguments, SubmitArguments, Target, WatchArguments};
+use crate::cli::{
+    DecideArguments, ReasonArguments, StatusArguments, StopArguments, SubmitArguments, Target, WatchArguments,
+};
 use crate::files::{self, Submission};
 use crate::{exit, roles};
 
@@ -47,7 +49,8 @@ pub(crate) async fn submit(arguments: SubmitArguments) -> anyhow::Result<u8> {
     let mut client = connect(&arguments.target).await?;
     let id = match files::submission(&arguments.file)? {
         Submission::Protocol { file, text } => {
-            let parameters = arguments.parameters.iter().map(|(name, number)| NamedNumber { name: name.clone(), number: *number });
+            let parameters =
+                arguments.parameters.iter().map(|(name, number)| NamedNumber { name: name.clone(), number: *number });
             let request = wire::SubmitPlanRequest {
                 protocol_toml: text,
                 file,
@@ -95,11 +98,22 @@ pub(crate) async fn status(arguments: StatusArguments) -> anyhow::Result<u8> {
     }
     for campaign in &lab.campaigns {
         let state = word(campaign.state().as_str_name(), "CAMPAIGN_STATE_");
-        println!("  {}  {state}  {} of {} trials", campaign.id, campaign.completed + campaign.failed, campaign.budget_trials);
+        println!(
+            "  {}  {state}  {} of {} trials",
+            campaign.id,
+            campaign.completed + campaign.failed,
+            campaign.budget_trials
+        );
     }
     for run in &lab.active_runs {
         let done = run.steps.iter().filter(|step| step.state() == wire::StepState::Done).count();
-        println!("  {}  {}  {done} of {} steps  {}", run.id, word(run.state().as_str_name(), "RUN_STATE_"), run.steps.len(), run.message);
+        println!(
+            "  {}  {}  {done} of {} steps  {}",
+            run.id,
+            word(run.state().as_str_name(), "RUN_STATE_"),
+            run.steps.len(),
+            run.message
+        );
     }
     for doubt in &lab.doubts {
         let key = doubt.key.as_ref().map(|key| format!("{}#{}", key.step, key.attempt)).unwrap_or_default();
@@ -163,8 +177,13 @@ pub(crate) async fn watch(arguments: WatchArguments) -> anyhow::Result<u8> {
 #[expect(clippy::print_stdout, reason = "the events are the data that was asked for")]
 async fn follow(client: &mut Client, id: &str, mut after: u64, json: bool) -> anyhow::Result<u8> {
     let concerns = |event: &wire::WatchResponse| {
-        let of_campaign = |text: &str| text.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with("-t"));
-        id.is_empty() || event.run == id || of_campaign(&event.campaign) || of_campaign(&event.trial) || of_campaign(&event.run)
+        let of_campaign =
+            |text: &str| text.strip_prefix(id).is_some_and(|rest| rest.is_empty() || rest.starts_with("-t"));
+        id.is_empty()
+            || event.run == id
+            || of_campaign(&event.campaign)
+            || of_campaign(&event.trial)
+            || of_campaign(&event.run)
     };
     loop {
         let mut events = client.watch(wire::WatchRequest { after_seq: after }).await?.into_inner();

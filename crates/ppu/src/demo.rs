@@ -10,10 +10,10 @@ use serde_json::json;
 
 use crate::cli::{DemoArguments, UpArguments};
 use crate::client::{self, Client};
+use crate::exit;
 use crate::files::{self, Submission};
 use crate::progress::{self, Progress};
 use crate::up::{self, Running};
-use crate::exit;
 
 /// How long the drivers may take to attach.
 const ATTACH_WITHIN: Duration = Duration::from_secs(30);
@@ -93,7 +93,13 @@ async fn campaign(
     let campaign = follow(&running.scheduler, &id).await?;
     let mut client = client::at(&running.scheduler).await?;
     let lab = client.get_lab(wire::GetLabRequest {}).await?.into_inner();
-    let summary = Summary { campaign: &campaign, lab: &lab, processes, wall_s: began.elapsed().as_secs_f64(), seed: arguments.seed };
+    let summary = Summary {
+        campaign: &campaign,
+        lab: &lab,
+        processes,
+        wall_s: began.elapsed().as_secs_f64(),
+        seed: arguments.seed,
+    };
     summary.print(arguments.json);
     Ok(if campaign.state() == wire::CampaignState::Completed { 0 } else { exit::PLAN_FAILED })
 }
@@ -103,8 +109,11 @@ async fn attached(client: &mut Client) -> anyhow::Result<()> {
     let began = Instant::now();
     loop {
         let lab = client.get_lab(wire::GetLabRequest {}).await?.into_inner();
-        let away: Vec<_> =
-            lab.devices.iter().filter(|device| device.state() == DeviceState::Unreachable || device.manifest.is_none()).collect();
+        let away: Vec<_> = lab
+            .devices
+            .iter()
+            .filter(|device| device.state() == DeviceState::Unreachable || device.manifest.is_none())
+            .collect();
         if away.is_empty() {
             return Ok(());
         }
@@ -142,7 +151,8 @@ async fn follow(scheduler: &str, id: &str) -> anyhow::Result<wire::Campaign> {
             Err(status) => return Err(status.into()),
         }
         if last_news.elapsed() > STUCK_AFTER {
-            let doubts = client.get_lab(wire::GetLabRequest {}).await.map(|lab| lab.into_inner().doubts).unwrap_or_default();
+            let doubts =
+                client.get_lab(wire::GetLabRequest {}).await.map(|lab| lab.into_inner().doubts).unwrap_or_default();
             let names: Vec<_> = doubts.iter().map(|doubt| format!("{}: {}", doubt.device, doubt.message)).collect();
             let waits = if names.is_empty() { "no step is in doubt".to_owned() } else { names.join("; ") };
             let message = format!("no trial has ended for {} s ({waits})", STUCK_AFTER.as_secs());
@@ -181,7 +191,8 @@ impl Summary<'_> {
         match self.best() {
             Some(best) => {
                 println!("  best: trial {} with score {:.3}", best.number, best.score.unwrap_or_default());
-                let candidate: Vec<_> = best.candidate.iter().map(|named| format!("{} {}", named.name, named.number)).collect();
+                let candidate: Vec<_> =
+                    best.candidate.iter().map(|named| format!("{} {}", named.name, named.number)).collect();
                 println!("    made as   {}", candidate.join(", "));
                 println!("    measured  {}", progress::values(best));
             }

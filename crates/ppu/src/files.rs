@@ -14,7 +14,7 @@ use crate::exit;
 
 /// The configuration that ships with ppu, so that the demo runs from any folder.
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../config"]
+#[folder = "../../config"]
 struct Shipped;
 
 /// Writes the shipped configuration below a folder and returns that folder.
@@ -92,14 +92,13 @@ pub(crate) fn check(arguments: &CheckArguments) -> anyhow::Result<u8> {
         let lab = lab(path)?;
         for device in &lab.devices {
             let file = instrument(path, &device.instrument)?;
-            let mut settings = file.settings.clone();
-            settings.extend(device.settings.clone());
-            ppu_instruments::check_settings(&file.driver, &settings).with_context(|| format!("{name}, device {}", device.id))?;
+            ppu_instruments::manifest_with(&file.driver, &file.settings_with(&device.settings))
+                .with_context(|| format!("{name}, device {}", device.id))?;
         }
         eprintln!("{name}: lab `{}` with {} devices is sound", lab.name, lab.devices.len());
     } else if table.contains_key("driver") {
         let file = InstrumentFile::parse(&name, &text)?;
-        ppu_instruments::check_settings(&file.driver, &file.settings).with_context(|| name.clone())?;
+        ppu_instruments::manifest_with(&file.driver, &file.settings).with_context(|| name.clone())?;
         eprintln!("{name}: instrument file for the driver `{}` is sound", file.driver);
     } else {
         check_submission(arguments, path)?;
@@ -113,7 +112,8 @@ fn check_submission(arguments: &CheckArguments, path: &Path) -> anyhow::Result<(
     let mut manifests = BTreeMap::new();
     for device in &lab.devices {
         let file = instrument(&lab_path, &device.instrument)?;
-        let manifest = ppu_instruments::manifest(&file.driver).with_context(|| format!("no driver `{}`", file.driver))?;
+        let manifest =
+            ppu_instruments::manifest(&file.driver).with_context(|| format!("no driver `{}`", file.driver))?;
         manifests.insert(device.id.clone(), manifest);
     }
     let model = lab.model(&manifests);

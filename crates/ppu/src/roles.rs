@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use clap::Args;
 use ppu_core::DeviceId;
 use ppu_core::lab::Connection;
+use ppu_driver::transport::Connect;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
@@ -188,10 +189,13 @@ pub(crate) async fn driver(arguments: DriverArguments) -> anyhow::Result<u8> {
         None => device.connect.clone(),
     };
     let file = files::instrument(&arguments.lab, &device.instrument)?;
-    let mut settings = file.settings.clone();
-    settings.extend(device.settings.clone());
+    let mut settings = file.settings_with(&device.settings);
     settings.extend(arguments.settings);
-    let instrument = ppu_instruments::open(&file.driver, &connection, &settings)?;
+    let line =
+        ppu_instruments::serial_settings(&file.driver).with_context(|| format!("no driver `{}`", file.driver))?;
+    let connect = Connect::from_connection(&connection, line)
+        .with_context(|| format!("device `{id}` is simulated: give --connect, or start it with `ppu up`"))?;
+    let instrument = ppu_instruments::open(&file.driver, connect, &settings)?;
     let mut options = ppu_driver::DriverOptions::new(lab.name, id, arguments.data);
     options.sample_position = device.sample_position.clone();
     options.listen = arguments.listen;
@@ -223,7 +227,8 @@ pub(crate) async fn console(arguments: ConsoleArguments) -> anyhow::Result<u8> {
     };
     let bound = move |address: SocketAddr| {
         let text = serde_json::json!({ "http": address.to_string(), "pid": std::process::id() }).to_string();
-        if let Some(Err(error)) = arguments.address_file.map(|path| ppu_store::write_atomically(path, text.as_bytes())) {
+        if let Some(Err(error)) = arguments.address_file.map(|path| ppu_store::write_atomically(path, text.as_bytes()))
+        {
             tracing::error!(%error, "the console's address could not be written");
         }
     };
@@ -255,13 +260,8 @@ fn broker_config(listen: SocketAddr) -> rumqttd::Config {
         external_auth: None,
         dynamic_filters: true,
     };
-    let server = rumqttd::ServerSettings {
-        name: "ppu".to_owned(),
-        listen,
-        tls: None,
-        next_connection_delay_ms: 1,
-        connections,
-    };
+    let server =
+        rumqttd::ServerSettings { name: "ppu".to_owned(), listen, tls: None, next_connection_delay_ms: 1, connections };
     let router = rumqttd::RouterConfig {
         max_connections: 1_000,
         max_outgoing_packet_count: 1_000,
@@ -271,12 +271,7 @@ fn broker_config(listen: SocketAddr) -> rumqttd::Config {
         initialized_filters: None,
         shared_subscriptions_strategy: Default::default(),
     };
-    rumqttd::Config {
-        id: 0,
-        router,
-        v4: Some([("ppu".to_owned(), server)].into()),
-        ..Default::default()
-    }
+    rumqttd::Config { id: 0, router, v4: Some([("ppu".to_owned(), server)].into()), ..Default::default() }
 }
 
 /// The address that a process wrote, once it is there.

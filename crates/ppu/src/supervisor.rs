@@ -138,11 +138,12 @@ impl Keeper {
         let mut deaths: Vec<Instant> = Vec::new();
         loop {
             let ended = tokio::select! {
-                ended = child.wait() => ended,
-                _ = stop.wait_for(|stop| *stop) => {
-                    end(&mut child).await;
-                    return;
-                }
+                ended = child.wait() => Some(ended),
+                () = asked(&mut stop) => None,
+            };
+            let Some(ended) = ended else {
+                end(&mut child).await;
+                return;
             };
             let how = ended.map_or_else(|error| error.to_string(), |status| status.to_string());
             deaths.retain(|death| death.elapsed() < WINDOW);
@@ -153,14 +154,19 @@ impl Keeper {
                     status.pids.remove(&self.name);
                     status.down.insert(self.name.clone(), format!("ended {} times, last: {how}", deaths.len()));
                 });
-                tracing::error!(process = self.name, "stays down after {} ends in {} s", deaths.len(), WINDOW.as_secs());
+                tracing::error!(
+                    process = self.name,
+                    "stays down after {} ends in {} s",
+                    deaths.len(),
+                    WINDOW.as_secs()
+                );
                 return;
             }
             self.note(|status| *status.restarts.entry(self.name.clone()).or_default() += 1);
             let wait = FIRST_WAIT * 2u32.pow(deaths.len() as u32 - 1);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
-                _ = stop.wait_for(|stop| *stop) => return,
+                () = asked(&mut stop) => return,
             }
             match self.spawn() {
                 Ok(next) => child = next,
@@ -175,6 +181,12 @@ impl Keeper {
             }
         }
     }
+}
+
+/// Waits until the children shall end; the supervisor being gone means the same.
+async fn asked(stop: &mut watch::Receiver<bool>) {
+    // The guard that `wait_for` returns must not live across the next await.
+    drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// Asks a child to end by closing its standard input; kills it when it does not.

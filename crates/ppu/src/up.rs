@@ -168,7 +168,9 @@ async fn start_console(
     let last = earlier.as_deref().and_then(|address| TcpListener::bind(address).ok()?.local_addr().ok());
     let listen = match last {
         Some(last) if listen.port() == 0 => last,
-        _ if listen.port() == 0 => TcpListener::bind(listen).and_then(|l| l.local_addr()).context("no free port for the console")?,
+        _ if listen.port() == 0 => {
+            TcpListener::bind(listen).and_then(|l| l.local_addr()).context("no free port for the console")?
+        }
         _ => listen,
     };
     if file.exists() {
@@ -180,7 +182,13 @@ async fn start_console(
     served(supervisor, "console", &file, "http", None).await
 }
 
-async fn served(supervisor: &Supervisor, name: &str, file: &Path, key: &str, _: Option<&str>) -> anyhow::Result<String> {
+async fn served(
+    supervisor: &Supervisor,
+    name: &str,
+    file: &Path,
+    key: &str,
+    _: Option<&str>,
+) -> anyhow::Result<String> {
     let answers = |address: String| {
         let socket: SocketAddr = address.parse().ok()?;
         std::net::TcpStream::connect_timeout(&socket, Duration::from_millis(200)).ok().map(|_| address)

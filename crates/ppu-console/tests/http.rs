@@ -378,6 +378,34 @@ async fn a_socket_gets_everything_and_then_what_changes() {
     assert!(!fragments.iter().any(|fragment| fragment["id"] == "card-furnace-1"), "what did not change is not sent");
 }
 
+#[tokio::test]
+async fn a_flood_of_events_is_joined() {
+    let (console, served) = Console::on(lab()).await;
+    let mut request = format!("ws://{}/ws?topic=events", console.address).into_client_request().unwrap();
+    request.headers_mut().insert("Origin", format!("http://{}", console.address).parse().unwrap());
+    let stream = std::net::TcpStream::connect(console.address).map(nonblocking).unwrap();
+    let (mut socket, _) = tokio_tungstenite::client_async(request, stream).await.unwrap();
+    next(&mut socket).await;
+    for number in 0..200 {
+        served.lab.change("flood", &format!("drop {number}"), |_| {});
+    }
+    let mut messages = 0;
+    timeout(WITHIN, async {
+        loop {
+            let message = next(&mut socket).await;
+            messages += 1;
+            let fragments = message["fragments"].as_array().unwrap();
+            if fragments.iter().any(|fragment| fragment["html"].as_str().unwrap().contains("drop 199")) {
+                break;
+            }
+        }
+    })
+    .await
+    .unwrap();
+    assert!(messages <= 10, "200 events came in {messages} messages");
+    assert!(console.get("/events").await.body.contains("drop 0 "), "joined, but none lost");
+}
+
 fn nonblocking(stream: std::net::TcpStream) -> TcpStream {
     stream.set_nonblocking(true).unwrap();
     TcpStream::from_std(stream).unwrap()

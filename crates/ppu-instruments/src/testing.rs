@@ -70,11 +70,14 @@ pub(crate) trait Device: Send + 'static {
     fn answer(&mut self, question: &[u8]) -> Option<Vec<u8>>;
 }
 
+/// Troubles to come, each with the bytes that its question contains.
+type Troubles = Arc<Mutex<VecDeque<(Vec<u8>, Trouble)>>>;
+
 /// A device that the test can look into while the driver talks to it.
 #[derive(Debug)]
 pub(crate) struct Shared<D> {
     pub(crate) device: Arc<Mutex<D>>,
-    troubles: Arc<Mutex<VecDeque<(Vec<u8>, Trouble)>>>,
+    troubles: Troubles,
 }
 
 impl<D> Clone for Shared<D> {
@@ -146,6 +149,17 @@ impl<D: Device> Shared<D> {
         let (part, _) = troubles.front()?;
         let met = question.windows(part.len()).any(|window| window == part);
         if met { troubles.pop_front().map(|(_, trouble)| trouble) } else { None }
+    }
+}
+
+/// Runs cases side by side, because most of their time is spent waiting for a line to fall silent.
+pub(crate) async fn side_by_side<F: Future<Output = ()> + Send + 'static>(cases: impl IntoIterator<Item = F>) {
+    let mut running = tokio::task::JoinSet::new();
+    for case in cases {
+        running.spawn(case);
+    }
+    while let Some(ended) = running.join_next().await {
+        ended.unwrap();
     }
 }
 

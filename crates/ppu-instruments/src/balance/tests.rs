@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Device, Shared, Trouble, attention, is_refused, is_silent, quantity, request, take_line};
+use crate::testing::{
+    Device, Shared, Trouble, attention, is_refused, is_silent, quantity, request, side_by_side, take_line,
+};
 
 struct FakeBalance {
     mass_g: f64,
@@ -73,12 +75,13 @@ async fn a_stable_weight_is_reported_in_milligrams() {
 
 #[tokio::test]
 async fn a_late_lost_or_garbled_weight_is_weighed_again() {
-    let (fake, mut balance) = balance();
-    for trouble in [Trouble::Late(700), Trouble::LostReply, Trouble::Garbled] {
+    side_by_side([Trouble::Late(700), Trouble::LostReply, Trouble::Garbled].map(|trouble| async move {
+        let (fake, mut balance) = balance();
         fake.expect(b"S\r\n", trouble);
         assert_eq!(weigh(&mut balance).await.unwrap(), quantity(12_345.0, Unit::Milligram), "{trouble:?}");
         assert!(fake.all_met());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 use super::*;
 use crate::testing::{
-    Device, Shared, Trouble, aborting, attention, is_partial, is_refused, is_silent, quantity, request, take_line,
+    Device, Shared, Trouble, aborting, attention, is_partial, is_refused, is_silent, quantity, request, side_by_side,
+    take_line,
 };
 
 #[derive(Default)]
@@ -101,14 +102,15 @@ async fn an_ignored_write_is_noticed_repeated_and_then_refused() {
 
 #[tokio::test]
 async fn a_late_or_garbled_reply_is_never_a_value() {
-    let (fake, mut plate) = plate();
-    for trouble in [Trouble::Late(400), Trouble::Garbled, Trouble::LostReply] {
+    side_by_side([Trouble::Late(400), Trouble::Garbled, Trouble::LostReply].map(|trouble| async move {
+        let (fake, mut plate) = plate();
         fake.expect(b"IN_PV_2", trouble);
         let readings = plate.read().await.unwrap();
         let values: Vec<_> = readings.iter().map(|reading| reading.value.clone()).collect();
         assert_eq!(values[..2], [quantity(22.0, Unit::Celsius), quantity(22.5, Unit::Celsius)], "{trouble:?}");
         assert!(fake.all_met());
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

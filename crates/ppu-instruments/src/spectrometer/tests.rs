@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Device, Shared, Trouble, aborting, attention, is_partial, is_refused, quantity, request};
+use crate::testing::{
+    Device, Shared, Trouble, aborting, attention, is_partial, is_refused, quantity, request, side_by_side,
+};
 
 const PIXELS: u16 = 64;
 
@@ -112,13 +114,16 @@ async fn each_kind_has_its_light_its_dark_and_its_artifact() {
 
 #[tokio::test]
 async fn a_garbled_late_or_lost_spectrum_is_measured_again() {
-    let (fake, mut spectrometer) = spectrometer().await;
-    for trouble in [Trouble::Garbled, Trouble::Late(1100), Trouble::LostReply, Trouble::Noise] {
-        fake.expect(&obp::GET_RAW_SPECTRUM.to_le_bytes(), trouble);
-        let done = spectrometer.execute(&measure("absorbance"), &attention()).await.unwrap();
-        assert_eq!(json(&done)["counts"][0], 1100.0, "{trouble:?}");
-        assert!(fake.all_met());
-    }
+    side_by_side([Trouble::Garbled, Trouble::Late(1100), Trouble::LostReply, Trouble::Noise].map(
+        |trouble| async move {
+            let (fake, mut spectrometer) = spectrometer().await;
+            fake.expect(&obp::GET_RAW_SPECTRUM.to_le_bytes(), trouble);
+            let done = spectrometer.execute(&measure("absorbance"), &attention()).await.unwrap();
+            assert_eq!(json(&done)["counts"][0], 1100.0, "{trouble:?}");
+            assert!(fake.all_met());
+        },
+    ))
+    .await;
 }
 
 #[tokio::test]

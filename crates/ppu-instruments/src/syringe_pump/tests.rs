@@ -1,5 +1,7 @@
 use super::*;
-use crate::testing::{Device, Shared, Trouble, attention, is_partial, is_refused, is_silent, quantity, request};
+use crate::testing::{
+    Device, Shared, Trouble, attention, is_partial, is_refused, is_silent, quantity, request, side_by_side,
+};
 
 /// A pump that keeps the last frame, as the real one does.
 struct FakePump {
@@ -125,14 +127,16 @@ async fn a_volume_is_drawn_and_pushed_out_and_both_are_proven() {
 
 #[tokio::test]
 async fn a_move_whose_answer_is_lost_garbled_or_late_is_executed_once() {
-    for trouble in [Trouble::LostReply, Trouble::Garbled, Trouble::Late(400), Trouble::LostRequest, Trouble::Noise] {
+    let troubles = [Trouble::LostReply, Trouble::Garbled, Trouble::Late(400), Trouble::LostRequest, Trouble::Noise];
+    side_by_side(troubles.map(|trouble| async move {
         let fake = FakePump::new();
         let mut pump = pump(&fake);
         fake.expect(b"A2400", trouble);
         let done = run(&mut pump, &aspirate(100.0)).await.unwrap();
         assert_eq!(done.results["plunger_position"], Value::Integer(2400), "{trouble:?}");
         assert!(fake.all_met() && fake.look(|pump| pump.moves) == 1, "{trouble:?}");
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]
@@ -151,7 +155,7 @@ async fn a_garbled_or_late_position_is_asked_again_and_never_believed() {
 
 #[tokio::test]
 async fn silence_in_mid_move_is_resolved_from_the_positions() {
-    for (trouble, moves) in [(Trouble::LostReply, 1), (Trouble::LostRequest, 0)] {
+    side_by_side([(Trouble::LostReply, 1), (Trouble::LostRequest, 0)].map(|(trouble, moves)| async move {
         let fake = FakePump::new();
         let mut pump = pump(&fake);
         let request = aspirate(50.0);
@@ -167,7 +171,8 @@ async fn silence_in_mid_move_is_resolved_from_the_positions() {
             0 => assert_eq!(recovered, Recovered::NeverStarted),
             _ => assert!(matches!(recovered, Recovered::Finished(Ok(_))), "{recovered:?}"),
         }
-    }
+    }))
+    .await;
 }
 
 #[tokio::test]

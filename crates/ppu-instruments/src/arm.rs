@@ -399,7 +399,11 @@ impl Instrument for Arm {
         Ok(match progress {
             // The counter of a program that has just been started may follow a moment later.
             Progress::NothingBegun if player == Player::Playing && is_pick => Recovered::Running,
-            Progress::NothingBegun if player == Player::Stopped => Recovered::NeverStarted,
+            Progress::NothingBegun if player == Player::Stopped => {
+                // The command may be sent again as it was prepared, also by a driver that has been restarted.
+                self.planned = Some((request.key.clone(), before));
+                Recovered::NeverStarted
+            }
             Progress::Placed if is_place => {
                 Recovered::Finished(Ok(common::done(format!("carried from {} to {}", way.from, way.to), [])))
             }

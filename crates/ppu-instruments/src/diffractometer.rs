@@ -62,6 +62,9 @@ impl Diffractometer {
 
     /// Registers a sample at the slot and starts a scan of it.
     async fn start(&mut self, id: &str, program: &str) -> Result<(), Fault> {
+        if let Some(left_over) = self.left_over.take() {
+            self.remove(&left_over).await;
+        }
         let slot = self.settings.slot;
         let add = format!("@SAMPLE@ADD@APPLICATION={program}@SAMPLE_ID={id}@AT=0,{slot}@END");
         // Registering moves and measures nothing, so a lost answer is a refusal; the next scan cleans up.

@@ -379,6 +379,8 @@ impl Instrument for SyringePump {
         }
         let stand = self.stand().await?;
         if status.error == PumpError::NONE && stand == (Stand { step: plan.from_step, port: plan.from_port }) {
+            // The command may be sent again as it was prepared, also by a driver that has been restarted.
+            self.planned = Some((request.key.clone(), plan));
             return Ok(Recovered::NeverStarted);
         }
         Ok(Recovered::Finished(self.judge(plan, stand, status.error)))

@@ -207,6 +207,9 @@ async fn a_garbled_answer_to_play_is_silent_and_the_counters_tell() {
             assert_eq!(controller.lock().unwrap().played.len(), 2);
             let recovered = arm.recover(&transfer(), &snapshot, &attention()).await.unwrap();
             assert!(matches!(recovered, Recovered::Finished(Ok(_))), "{recovered:?}");
+        } else {
+            arm.execute(&transfer(), &attention()).await.unwrap();
+            assert_eq!(controller.lock().unwrap().played.len(), 2);
         }
     }
 }

@@ -168,7 +168,11 @@ async fn silence_in_mid_move_is_resolved_from_the_positions() {
         fake.look(|pump| pump.busy_looks = 0);
         let recovered = pump.recover(&request, &snapshot, &attention()).await.unwrap();
         match moves {
-            0 => assert_eq!(recovered, Recovered::NeverStarted),
+            0 => {
+                assert_eq!(recovered, Recovered::NeverStarted);
+                pump.execute(&request, &attention()).await.unwrap();
+                assert_eq!(fake.look(|pump| (pump.moves, pump.step)), (1, 1200));
+            }
             _ => assert!(matches!(recovered, Recovered::Finished(Ok(_))), "{recovered:?}"),
         }
     }))

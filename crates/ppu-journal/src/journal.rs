@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ppu_core::ArtifactHash;
 use ppu_engine::Fact;
 use ppu_proto::journal::v1 as wire;
 use ppu_store::{
     AppendError, ArtifactStore, Disk, Entries, Log, LogId, LogOptions, LogReader, LogStatus, LogWriter,
-    MAX_RECORD_BYTES, Opened, RealDisk, RealLock, SequenceRange,
+    MAX_RECORD_BYTES, Opened, ReadError, RealDisk, RealLock, SequenceRange,
 };
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -17,7 +18,9 @@ use tokio::sync::oneshot;
 use crate::JournalError;
 use crate::convert::{Origin, SCHEDULER, event_name, fact_to_record, read_record};
 use crate::error::from_store;
+use crate::index::{self, Examined, IndexError, IndexStatus, Keeper, Wanted};
 use crate::record::fact_of;
+use crate::subject::Subject;
 use crate::{layout, origin};
 
 /// How a journal is opened.
@@ -41,8 +44,9 @@ pub struct Journal {
 }
 
 struct Inner {
-    // Dropped in this order: the log ends before the lock goes.
+    // Dropped in this order: the log ends, then the index, and the lock goes last.
     writer: LogWriter,
+    keeper: Keeper,
     reader: LogReader<RealDisk>,
     artifacts: ArtifactStore<RealDisk>,
     boot_id: Vec<u8>,
@@ -117,15 +121,19 @@ impl Journal {
         if unfinished > 0 {
             notes.push(format!("{unfinished} artifacts that were half written were removed"));
         }
-        let log_options = LogOptions::create(LogId(rand::random())).with_segment_bytes(options.segment_bytes);
+        let found = index::examine(&layout::index(directory));
+        let log_options = LogOptions::create(LogId(rand::random()))
+            .with_segment_bytes(options.segment_bytes)
+            .with_at_least(known_to_be_durable(directory, &found)?);
         let (mut log, opened) = Log::open(RealDisk, layout::log(directory), log_options)?;
         let boot_id = origin::boot_id();
         take_note(&mut log, &opened, &boot_id, &mut notes)?;
         let reader = log.reader();
         let facts = Facts { entries: reader.read_from(1)?, ended: false };
+        let keeper = found.keep(&reader, &mut notes)?;
         let writer = LogWriter::spawn(log).map_err(JournalError::Thread)?;
         let directory = directory.to_owned();
-        let inner = Inner { writer, reader, artifacts, boot_id, directory, _lock: lock };
+        let inner = Inner { writer, keeper, reader, artifacts, boot_id, directory, _lock: lock };
         Ok((Journal { inner: Arc::new(inner) }, Recovery { facts, notes }))
     }
 
@@ -150,7 +158,9 @@ impl Journal {
         };
         let records = facts.iter().map(|fact| encode(fact, &origin)).collect::<Result<Vec<_>, _>>()?;
         let (sender, durable) = oneshot::channel();
+        let wake_index = self.inner.keeper.waker();
         let completion = move |result| {
+            wake_index();
             // Whoever waited may be gone; the facts are in the log all the same.
             let _taken = sender.send(result);
         };
@@ -173,6 +183,42 @@ impl Journal {
         Facts { entries, ended: false }.take(limit).collect()
     }
 
+    /// All durable facts about a subject, in order. Blocks on the disk.
+    ///
+    /// # Errors
+    /// The log could not be read or understood. Trouble with the index is no error: the log is read instead.
+    pub fn history_of(&self, subject: Subject) -> Result<Vec<(u64, Fact)>, JournalError> {
+        self.history_page(&subject, 0, usize::MAX)
+    }
+
+    /// The same in pages: facts with a higher sequence than `after`, `limit` at most.
+    ///
+    /// # Errors
+    /// As [`Journal::history_of`].
+    pub fn history_page(&self, subject: &Subject, after: u64, limit: usize) -> Result<Vec<(u64, Fact)>, JournalError> {
+        let Inner { reader, keeper, .. } = &*self.inner;
+        let wanted = Wanted { subject, after, limit };
+        if let Some(index) = keeper.index() {
+            match index::history(reader, &index, wanted) {
+                Err(IndexError::Log(error)) => return Err(*error),
+                Err(error) => keeper.condemn(&error),
+                Ok(facts) => return Ok(facts),
+            }
+        }
+        index::history_without_index(reader, wanted)
+    }
+
+    /// How the index fares.
+    pub fn index_status(&self) -> IndexStatus {
+        self.inner.keeper.status()
+    }
+
+    /// Waits until the index has applied all that is durable now; `false` where that does not happen in time. Nothing needs
+    /// this, because lookups read from the log what the index does not have yet; it is for maintenance and tests.
+    pub fn wait_for_index(&self, limit: Duration) -> bool {
+        self.inner.keeper.wait_for(self.status().next_sequence - 1, limit)
+    }
+
     /// Stores raw data; durable on return. Blocks on the disk.
     ///
     /// # Errors
@@ -192,6 +238,18 @@ impl Journal {
     /// How the log fares: what waits, what is durable, how much space is reserved.
     pub fn status(&self) -> LogStatus {
         self.inner.writer.status()
+    }
+}
+
+/// The last sequence that the index has seen of this very log. A log that is gone altogether cannot be named, and an index
+/// that has seen anything is then proof that there was one.
+fn known_to_be_durable(directory: &Path, found: &Examined) -> Result<u64, JournalError> {
+    let Some((log, known)) = found.witness() else { return Ok(0) };
+    match LogReader::open(RealDisk, layout::log(directory)) {
+        Ok(reader) if reader.id() == log => Ok(known),
+        Err(ReadError::NotFound(_)) if known > 0 => Err(JournalError::TailLost { known, found: 0 }),
+        // Another log, or damage that opening it finds and names.
+        Ok(_) | Err(_) => Ok(0),
     }
 }
 

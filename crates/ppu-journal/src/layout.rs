@@ -16,3 +16,8 @@ pub(crate) fn log(directory: &Path) -> PathBuf {
 pub(crate) fn artifacts(directory: &Path) -> PathBuf {
     directory.join("artifacts")
 }
+
+/// Lookups. The version is that of what is in it: another version begins anew beside this one.
+pub(crate) fn index(directory: &Path) -> PathBuf {
+    directory.join("index-v1")
+}

@@ -2,7 +2,8 @@
 //! artifacts.
 //!
 //! [`Journal::open`] takes the lock of a directory, recovers the log and hands back every fact for replay; an append
-//! returns when its facts are durable.
+//! returns when its facts are durable. [`verify()`], [`show()`] and [`export()`] look at a journal from outside, also while
+//! it is in use, and change nothing.
 //!
 //! ```text
 //! <directory>/LOCK        held by the process that owns the journal
@@ -13,12 +14,18 @@
 
 mod convert;
 mod error;
+mod index;
+mod inspect;
 mod journal;
 mod layout;
 mod origin;
 mod record;
+mod subject;
 
 pub use error::{JournalError, RecordError};
+pub use index::IndexStatus;
+pub use inspect::{VerifyReport, export, show, verify};
 pub use journal::{Facts, Journal, JournalOptions, Recovery};
 pub use ppu_store::SequenceRange;
 pub use record::{Content, Record, TailCut};
+pub use subject::Subject;

@@ -202,3 +202,164 @@ fn outcome(state: AttemptState) -> Outcome {
         sample_position: Some(position("stage.1")),
     }
 }
+
+/// One event of every kind with all fields set.
+pub(crate) fn one_of_every_kind() -> Vec<Event> {
+    let (who, reason) = (|| "ada".to_owned(), || "checked the boat".to_owned());
+    let resolution = Resolution {
+        who: who(),
+        inspected: "the boat".to_owned(),
+        evidence: vec![ArtifactHash::of(b"photo")],
+        note: "seen through the window".to_owned(),
+    };
+    let proposed = ProposedTrial {
+        candidate: Candidate(BTreeMap::from([("cs".to_owned(), 0.25), ("fa".to_owned(), 0.75)])),
+        proposer: "optimizer".to_owned(),
+        reason: "highest expected improvement".to_owned(),
+        expected: BTreeMap::from([("band_gap".to_owned(), measured(1.7))]),
+    };
+    vec![
+        Event::LabOpened {
+            lab: "perovskite".to_owned(),
+            devices: BTreeMap::from([(device("furnace_a"), Some(position("furnace_a.boat")))]),
+            positions: vec![position("furnace_a.boat"), position("rack.3")],
+            samples: BTreeMap::from([(sample("s1"), position("rack.3"))]),
+        },
+        Event::EpochStarted { epoch: u64::MAX },
+        Event::DeviceDescribed { device: device("pump_a"), manifest: manifest(), serial_number: "SN 12".to_owned() },
+        Event::DeviceAttached { device: device("pump_a"), boot: 3, ledger_id: "0f1e".to_owned() },
+        Event::DeviceLost { device: device("pump_a"), reason: "reset by peer".to_owned() },
+        Event::AttemptAdopted { device: device("pump_a"), key: key("r1", "dispense") },
+        Event::CampaignCreated {
+            campaign: campaign("c1"),
+            spec: Box::new(spec()),
+            protocol_file: "film.toml".to_owned(),
+            protocol_toml: "version = 1\nname = \"film\"\n".to_owned(),
+            request_id: "q1".to_owned(),
+        },
+        Event::CampaignEnding { campaign: campaign("c1"), reason: reason() },
+        Event::CampaignCompleted { campaign: campaign("c1") },
+        Event::CampaignStopped { campaign: campaign("c1"), who: who(), reason: reason() },
+        Event::Proposed { campaign: campaign("c1"), round: 7, trials: vec![proposed], note: "two models".to_owned() },
+        Event::TrialDecided { trial: trial("c1-t001"), accept: true, who: who(), reason: reason() },
+        Event::RunSubmitted {
+            run: run("r1"),
+            trial: Some(trial("c1-t001")),
+            plan: Box::new(plan("A title")),
+            request_id: "q2".to_owned(),
+        },
+        Event::RunStarted { run: run("r1"), sample: Some(sample("s1")) },
+        Event::LeaseGranted {
+            run: run("r1"),
+            lease: "bench".to_owned(),
+            devices: vec![device("pump_a"), device("furnace_a")],
+            positions: vec![position("rack.3")],
+            fencing: 9,
+        },
+        Event::LeaseReleased { run: run("r1"), lease: "bench".to_owned() },
+        Event::StepIntended {
+            key: key("r1", "dispense"),
+            device: device("pump_a"),
+            capability: "liquid_handling".to_owned(),
+            command: "dispense".to_owned(),
+            arguments: arguments(),
+            sample: Some(sample("s1")),
+            positions: vec![position("rack.3"), position("furnace_a.boat")],
+        },
+        Event::StepAccepted { key: key("r1", "dispense") },
+        Event::StepEnded {
+            key: key("r1", "dispense"),
+            device: device("pump_a"),
+            dseq: 12,
+            outcome: Box::new(outcome(AttemptState::FailedPartial)),
+        },
+        Event::StepSkipped { step: key("r1", "anneal").step, achieved: true, reason: reason() },
+        Event::DoubtResolved {
+            key: key("r1", "dispense"),
+            verdict: Verdict::Scrapped,
+            resolution,
+            sample_position: Some(position("rack.3")),
+        },
+        Event::RunCompleted { run: run("r1") },
+        Event::RunFailed { run: run("r1"), reason: reason() },
+        Event::RunClosed { run: run("r1"), device: device("pump_a") },
+        Event::TrialObserved { trial: trial("c1-t001"), observation: Box::new(observation()) },
+        Event::TrialFailed { trial: trial("c1-t001"), reason: reason() },
+        Event::LabPaused { who: who(), reason: reason() },
+        Event::LabStopped { who: who(), reason: reason() },
+        Event::LabResumed { who: who(), reason: reason() },
+    ]
+}
+
+/// The other choices: what is optional left out, and every word of every enumeration.
+pub(crate) fn other_choices() -> Vec<Event> {
+    let mut events = vec![
+        Event::LabOpened {
+            lab: "empty".to_owned(),
+            devices: BTreeMap::from([(device("scale"), None)]),
+            positions: Vec::new(),
+            samples: BTreeMap::new(),
+        },
+        Event::CampaignCreated {
+            campaign: campaign("c2"),
+            spec: Box::new(CampaignSpec {
+                stop_score: None,
+                approval: ApprovalPolicy::Auto,
+                strategy: Strategy::Optimizer,
+                ..spec()
+            }),
+            protocol_file: String::new(),
+            protocol_toml: String::new(),
+            request_id: String::new(),
+        },
+        Event::RunSubmitted { run: run("r2"), trial: None, plan: Box::new(bare_plan()), request_id: String::new() },
+        Event::RunStarted { run: run("r2"), sample: None },
+        Event::StepIntended {
+            key: key("r2", "home"),
+            device: device("arm"),
+            capability: "transfer".to_owned(),
+            command: "home".to_owned(),
+            arguments: Arguments::new(),
+            sample: None,
+            positions: Vec::new(),
+        },
+        Event::TrialObserved { trial: trial("c1-t002"), observation: Box::default() },
+    ];
+    for state in ATTEMPT_STATES {
+        let (key, device, dseq) = (key("r2", "home"), device("arm"), 0);
+        let outcome = Box::new(Outcome { sample_position: None, artifacts: Vec::new(), ..outcome(state) });
+        events.push(Event::StepEnded { key, device, dseq, outcome });
+    }
+    for verdict in [Verdict::Done, Verdict::NotDone, Verdict::Scrapped] {
+        let resolution =
+            Resolution { who: String::new(), inspected: String::new(), evidence: Vec::new(), note: String::new() };
+        events.push(Event::DoubtResolved { key: key("r2", "home"), verdict, resolution, sample_position: None });
+    }
+    events
+}
+
+const ATTEMPT_STATES: [AttemptState; 10] = [
+    AttemptState::Accepted,
+    AttemptState::Started,
+    AttemptState::Succeeded,
+    AttemptState::FailedNoEffect,
+    AttemptState::FailedPartial,
+    AttemptState::Aborted,
+    AttemptState::InDoubt,
+    AttemptState::ResolvedDone,
+    AttemptState::ResolvedScrapped,
+    AttemptState::ResolvedNotDone,
+];
+
+fn bare_plan() -> Plan {
+    let mut plan = plan("bare");
+    plan.leases[0].capability = None;
+    plan.leases[0].line = None;
+    for step in &mut plan.steps {
+        step.line = None;
+        if let StepAction::Command { device, .. } = &mut step.action {
+            *device = None;
+        }
+    }
+    plan
+}

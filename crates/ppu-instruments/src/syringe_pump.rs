@@ -52,6 +52,8 @@ pub struct SyringePump {
     planned: Option<(String, Move)>,
     /// After an overload the next move fails again until the pump is initialised.
     overloaded: bool,
+    /// Whether the pump has shown since the last contact that it knows where its plunger is.
+    referenced: bool,
 }
 
 /// A move from where plunger and valve stand to where they should stand.
@@ -73,7 +75,7 @@ struct Stand {
 impl SyringePump {
     /// A pump that has not been contacted yet.
     pub fn new(port: Port, settings: SyringePumpSettings) -> Self {
-        Self { port, settings, sequence: Sequence::FIRST, planned: None, overloaded: false }
+        Self { port, settings, sequence: Sequence::FIRST, planned: None, overloaded: false, referenced: false }
     }
 
     /// Draws a volume through a valve port. Returns the volume that the plunger moved, in microlitres.
@@ -90,10 +92,12 @@ impl SyringePump {
         self.carry_out(plan, attention).await
     }
 
-    /// Finds the reference of plunger and valve. The content of the syringe leaves through the output port.
+    /// Finds the reference of plunger and valve. The content of the syringe leaves through the port of
+    /// the settings.
     pub async fn initialise(&mut self, attention: &Attention) -> Result<Done, Fault> {
         self.wait_until_ready(attention).await?;
-        let answer = self.exchange("ZR").await?;
+        let ports = format!("{},{}", self.settings.initialise_from_port, self.settings.initialise_to_port);
+        let answer = self.exchange(&format!("Z0,{ports}R")).await?;
         let status = self.wait_until_ready(attention).await?;
         let error = if status.error == PumpError::NONE { answer.status.error } else { status.error };
         // Error 7 may still stand in the acknowledgement: it was true when the command came.
@@ -155,12 +159,20 @@ impl SyringePump {
             // `Q` clears a reported error, so only a report proves that the reference is still there.
             status.error = self.exchange("?").await?.status.error;
         }
+        if status.error == PumpError::NONE && !self.referenced {
+            // A pump says that it lost its reference only when it is asked to move; to where it stands is no motion.
+            let step = self.stand().await?.step;
+            let acknowledged = self.exchange(&format!("A{step}R")).await?.status.error;
+            let settled = self.wait_until_ready(attention).await?.error;
+            status.error = if acknowledged == PumpError::NONE { settled } else { acknowledged };
+        }
         if status.error == PumpError::NOT_INITIALISED {
             tracing::warn!("the pump is not initialised: its power was cut; initialising, the syringe is emptied");
             self.initialise(attention).await?;
         } else if status.error != PumpError::NONE {
             tracing::warn!(error = status.error.meaning(), "the pump reports an error from before");
         }
+        self.referenced = true;
         Ok(self.stand().await?)
     }
 
@@ -326,6 +338,7 @@ impl Instrument for SyringePump {
     }
 
     async fn connect(&mut self) -> Result<String, Fault> {
+        self.referenced = false;
         self.port.open().await?;
         dialogue::quieten(&mut self.port).await?;
         // Whether a pump remembers the last sequence number over a restart of the driver is not known, and the first

@@ -18,12 +18,24 @@ pub struct SyringePumpSettings {
     pub speed_code: u8,
     /// Address switch at the back of the pump, 0 to 14.
     pub address_switch: u8,
+    /// Valve port to which the initialisation goes first.
+    pub initialise_from_port: u32,
+    /// Valve port through which the initialisation empties the syringe: the waste.
+    pub initialise_to_port: u32,
 }
 
 impl Default for SyringePumpSettings {
     fn default() -> Self {
         // Code 11 is 1400 pulses/s: a full stroke in about nine seconds, slow enough for dimethyl sulfoxide.
-        Self { syringe_ul: 250.0, stroke_steps: 6000, valve_ports: 12, speed_code: 11, address_switch: 0 }
+        Self {
+            syringe_ul: 250.0,
+            stroke_steps: 6000,
+            valve_ports: 12,
+            speed_code: 11,
+            address_switch: 0,
+            initialise_from_port: 9,
+            initialise_to_port: 10,
+        }
     }
 }
 
@@ -46,6 +58,9 @@ impl Check for SyringePumpSettings {
         between(&mut found, "stroke_steps", f64::from(self.stroke_steps), 1_000.0, 48_000.0);
         between(&mut found, "valve_ports", f64::from(self.valve_ports), 2.0, 12.0);
         between(&mut found, "speed_code", f64::from(self.speed_code), 0.0, 40.0);
+        let ports = f64::from(self.valve_ports);
+        between(&mut found, "initialise_from_port", f64::from(self.initialise_from_port), 1.0, ports);
+        between(&mut found, "initialise_to_port", f64::from(self.initialise_to_port), 1.0, ports);
         between(&mut found, "address_switch", f64::from(self.address_switch), 0.0, 14.0);
         found
     }

@@ -43,7 +43,7 @@ impl FakePump {
             "?6" => return self.port.to_string(),
             "?76" => return "SIM-pump-1 XLP 6000".to_owned(),
             "?23" => return "rev 4".to_owned(),
-            "ZR" => {
+            string if string.starts_with('Z') => {
                 self.initialisations += 1;
                 (self.step, self.error, self.busy_looks) = (0, 0, 2);
             }

@@ -19,6 +19,8 @@ use tokio::net::TcpListener;
 enum Mood {
     Late(u64),
     Twice,
+    /// Correct, and once more after this many milliseconds.
+    Again(u64),
     ShortCount,
     WrongSlave,
     Exception,
@@ -88,6 +90,12 @@ fn rtu_slave(moods: Vec<Mood>) -> (String, OwnedFd) {
             if line.write_all(&reply).is_err() {
                 return;
             }
+            if let Some(Mood::Again(milliseconds)) = mood {
+                std::thread::sleep(Duration::from_millis(milliseconds));
+                if line.write_all(&reply).is_err() {
+                    return;
+                }
+            }
         }
     });
     (path, terminal)
@@ -143,6 +151,21 @@ async fn duplicated_and_noisy_replies_reach_nobody_on_rtu() {
         }
     }
     assert_eq!(read(&bus, 9).await.unwrap(), [90]);
+}
+
+#[tokio::test]
+async fn a_reply_that_lies_in_the_queue_is_thrown_away_before_the_next_request_on_rtu() {
+    let (path, terminal) = rtu_slave(vec![Mood::Twice, Mood::Again(20)]);
+    let bus = Modbus::new(rtu(path));
+    assert_eq!(read(&bus, 1).await.unwrap(), [10]);
+    let end = std::time::Instant::now() + Duration::from_secs(1);
+    while rustix::io::ioctl_fionread(&terminal).unwrap() < 7 {
+        assert!(std::time::Instant::now() < end, "the second copy never came");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for register in 2..6 {
+        assert_eq!(read(&bus, register).await.unwrap(), [register * 10]);
+    }
 }
 
 #[tokio::test]

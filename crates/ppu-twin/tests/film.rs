@@ -114,8 +114,8 @@ fn a_correction_shrinks_with_little_data_and_finds_offset_and_scale_with_much() 
 
 #[test]
 fn a_useless_twin_is_found_out() {
-    let pairs: Vec<Pair> = (0..12)
-        .map(|at| Pair { twin: at as f64 * 0.01, measured: if at.is_multiple_of(3) { 0.9 } else { 0.2 }, sd: 0.01 })
+    let pairs: Vec<Pair> = (0..12_u32)
+        .map(|at| Pair { twin: f64::from(at) * 0.01, measured: if at.is_multiple_of(3) { 0.9 } else { 0.2 }, sd: 0.01 })
         .collect();
     let correction = Correction::learn(&declared(), &pairs);
     assert!(correction.correlation < 0.6 && correction.sd > 0.1, "{correction:?}");

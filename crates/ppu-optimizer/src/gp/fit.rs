@@ -2,11 +2,12 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
-use crate::gp::kernel::{matern, matern_with_slope};
+use crate::gp::kernel::{Kernel, matern_with_slope};
 use crate::gp::minimize::{Evaluated, minimize};
 
-/// Iterations of one start; a handful of variables converges in 20 to 40.
-const ITERATIONS: usize = 60;
+/// Iterations of one start, and the relative decrease at which it ends. A log posterior known to 1e-5 is far finer than
+/// the data can tell; a handful of variables converges in 10 to 30 iterations.
+const EFFORT: (usize, f64) = (60, 1e-6);
 /// Relative diagonal that is always added, and the largest one tried before the data are given up.
 const JITTER: (f64, f64) = (1e-8, 1e-4);
 /// Bounds of ln ℓ in unit coordinates, of ln σ_f² and of ln σ_n² in units of the standardised values.
@@ -42,20 +43,17 @@ impl Hyperparameters {
         self.log_noise.exp()
     }
 
-    /// Σ (Δ_k/ℓ_k)².
-    pub(crate) fn square(&self, a: &[f64], b: &[f64]) -> f64 {
-        a.iter().zip(b).zip(&self.log_length).map(|((a, b), log)| (a - b).powi(2) * (-2.0 * log).exp()).sum()
-    }
-
-    pub(crate) fn kernel(&self, a: &[f64], b: &[f64]) -> f64 {
-        self.signal() * matern(self.square(a, b))
+    pub(crate) fn kernel(&self) -> Kernel {
+        let inverse_square = self.log_length.iter().map(|log| (-2.0 * log).exp()).collect();
+        Kernel { signal: self.signal(), inverse_square }
     }
 }
 
 /// The factored covariance of the data, with as little jitter as it takes; `None` if the largest is not enough.
 pub(crate) fn factor(x: &[Vec<f64>], variances: &[f64], hyper: &Hyperparameters) -> Option<Cholesky<f64, Dyn>> {
-    let count = x.len();
-    let mut covariance = DMatrix::from_fn(count, count, |i, j| if i < j { 0.0 } else { hyper.kernel(&x[i], &x[j]) });
+    let (count, kernel) = (x.len(), hyper.kernel());
+    let mut covariance =
+        DMatrix::from_fn(count, count, |i, j| if i < j { 0.0 } else { kernel.covariance(&x[i], &x[j]) });
     let diagonal: Vec<f64> = (0..count).map(|i| hyper.signal() + hyper.noise() + variances[i]).collect();
     let mut jitter = JITTER.0;
     loop {
@@ -88,7 +86,7 @@ pub fn negative_log_posterior(x: &[Vec<f64>], y: &[f64], variances: &[f64], thet
     let fit: f64 = a.iter().zip(y).map(|(a, y)| a * y).sum();
     let mut value = 0.5 * fit + log_determinant + 0.5 * count as f64 * (2.0 * std::f64::consts::PI).ln();
     let inverse = cholesky.inverse();
-    let inverse_square: Vec<f64> = hyper.log_length.iter().map(|log| (-2.0 * log).exp()).collect();
+    let kernel = hyper.kernel();
     let mut gradient = vec![0.0; dimensions + 2];
     for i in 0..count {
         let diagonal = inverse[(i, i)] - a[i] * a[i];
@@ -96,10 +94,10 @@ pub fn negative_log_posterior(x: &[Vec<f64>], y: &[f64], variances: &[f64], thet
         gradient[dimensions + 1] += 0.5 * diagonal * hyper.noise();
         for j in 0..i {
             let weight = (inverse[(i, j)] - a[i] * a[j]) * hyper.signal();
-            let (kernel, slope) = matern_with_slope(hyper.square(&x[i], &x[j]));
-            gradient[dimensions] += weight * kernel;
+            let (correlation, slope) = matern_with_slope(kernel.square(&x[i], &x[j]));
+            gradient[dimensions] += weight * correlation;
             for k in 0..dimensions {
-                gradient[k] += weight * slope * (x[i][k] - x[j][k]).powi(2) * inverse_square[k];
+                gradient[k] += weight * slope * (x[i][k] - x[j][k]).powi(2) * kernel.inverse_square[k];
             }
         }
     }
@@ -139,7 +137,7 @@ pub(crate) fn mode(x: &[Vec<f64>], y: &[f64], variances: &[f64]) -> Option<(Hype
     for (length, signal, noise) in starts {
         let mut start = vec![length; dimensions];
         start.extend([signal, noise]);
-        let found = minimize(|theta| negative_log_posterior(x, y, variances, theta), &start, &bounds, ITERATIONS);
+        let found = minimize(|theta| negative_log_posterior(x, y, variances, theta), &start, &bounds, EFFORT);
         if let Some((theta, value)) = found
             && best.as_ref().is_none_or(|(_, lowest)| value < *lowest - 1e-9)
         {

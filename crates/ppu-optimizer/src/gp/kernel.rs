@@ -1,5 +1,25 @@
 //! Matérn-5/2 with one length scale a dimension.
 
+/// A kernel with its exponentials taken once.
+#[derive(Debug, Clone)]
+pub(crate) struct Kernel {
+    /// σ_f².
+    pub(crate) signal: f64,
+    /// 1/ℓ_k².
+    pub(crate) inverse_square: Vec<f64>,
+}
+
+impl Kernel {
+    /// Σ (Δ_k/ℓ_k)².
+    pub(crate) fn square(&self, a: &[f64], b: &[f64]) -> f64 {
+        a.iter().zip(b).zip(&self.inverse_square).map(|((a, b), weight)| (a - b).powi(2) * weight).sum()
+    }
+
+    pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
+        self.signal * matern(self.square(a, b))
+    }
+}
+
 /// k / σ_f² = (1 + s + s²/3) e^(−s), s = √5 · r; `square` is r² = Σ (Δ_k/ℓ_k)².
 pub(crate) fn matern(square: f64) -> f64 {
     let s = (5.0 * square).sqrt();

@@ -9,12 +9,13 @@ const DECREASE: f64 = 1e-4;
 /// Value and gradient, or `None` where the function cannot be computed.
 pub(crate) type Evaluated = Option<(f64, Vec<f64>)>;
 
-/// The best point found from `start`, and its value; `None` if the start itself cannot be computed.
+/// The best point found from `start`, and its value; `None` if the start itself cannot be computed. It ends after a number
+/// of iterations, or where one lowers the value by less than `tolerance` relative to 1 + |value|.
 pub(crate) fn minimize(
     function: impl Fn(&[f64]) -> Evaluated,
     start: &[f64],
     bounds: &[(f64, f64)],
-    iterations: usize,
+    (iterations, tolerance): (usize, f64),
 ) -> Option<(Vec<f64>, f64)> {
     let project =
         |x: &[f64]| -> Vec<f64> { x.iter().zip(bounds).map(|(x, (low, high))| x.clamp(*low, *high)).collect() };
@@ -45,7 +46,7 @@ pub(crate) fn minimize(
         };
         let step: Vec<f64> = next.iter().zip(&x).map(|(a, b)| a - b).collect();
         let change: Vec<f64> = next_gradient.iter().zip(&gradient).map(|(a, b)| a - b).collect();
-        let converged = value - next_value < 1e-9 * (1.0 + value.abs());
+        let converged = value - next_value < tolerance * (1.0 + value.abs());
         if dot(&step, &change) > 1e-12 {
             memory.push((step, change));
             if memory.len() > MEMORY {
@@ -125,9 +126,9 @@ mod tests {
             let (a, b) = (1.0 - x[0], x[1] - x[0] * x[0]);
             Some((a * a + 100.0 * b * b, vec![-2.0 * a - 400.0 * x[0] * b, 200.0 * b]))
         };
-        let (x, value) = minimize(rosenbrock, &[-1.2, 1.0], &[(-5.0, 5.0), (-5.0, 5.0)], 200).unwrap();
+        let (x, value) = minimize(rosenbrock, &[-1.2, 1.0], &[(-5.0, 5.0), (-5.0, 5.0)], (200, 1e-9)).unwrap();
         assert!(value < 1e-9 && (x[0] - 1.0).abs() < 1e-4, "{x:?} {value}");
-        let (x, _) = minimize(rosenbrock, &[-1.2, 1.0], &[(-5.0, 0.5), (-5.0, 5.0)], 200).unwrap();
+        let (x, _) = minimize(rosenbrock, &[-1.2, 1.0], &[(-5.0, 0.5), (-5.0, 5.0)], (200, 1e-9)).unwrap();
         assert!((x[0] - 0.5).abs() < 1e-6 && (x[1] - 0.25).abs() < 1e-4, "{x:?}");
     }
 }

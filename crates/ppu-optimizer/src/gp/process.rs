@@ -4,6 +4,7 @@ use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 use rand_chacha::ChaCha12Rng;
 
 use crate::gp::fit::{Hyperparameters, factor, mode};
+use crate::gp::kernel::Kernel;
 use crate::sequence::normals;
 
 /// Predictive variance is never below this share of σ_f².
@@ -21,6 +22,7 @@ pub struct GaussianProcess {
     centre: f64,
     scale: f64,
     hyper: Hyperparameters,
+    kernel: Kernel,
     cholesky: Cholesky<f64, Dyn>,
     a: DVector<f64>,
     negative_log_posterior: f64,
@@ -84,7 +86,8 @@ impl GaussianProcess {
         let cholesky = factor(&x, &variances, &hyper)?;
         let a = cholesky.solve(&DVector::from_column_slice(&y));
         let (centre, scale, negative_log_posterior) = (0.0, 1.0, f64::NAN);
-        Some(GaussianProcess { x, y, variances, centre, scale, hyper, cholesky, a, negative_log_posterior })
+        let kernel = hyper.kernel();
+        Some(GaussianProcess { x, y, variances, centre, scale, hyper, kernel, cholesky, a, negative_log_posterior })
     }
 
     /// A process with the same hyperparameters and standardisation on other observations.
@@ -120,7 +123,7 @@ impl GaussianProcess {
 
     /// Mean and variance of the noise-free function, standardised.
     fn standard(&self, point: &[f64]) -> (f64, f64) {
-        let mut k: Vec<f64> = self.x.iter().map(|x| self.hyper.kernel(x, point)).collect();
+        let mut k: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, point)).collect();
         let mean = k.iter().zip(self.a.iter()).map(|(k, a)| k * a).sum();
         // Forward substitution in place: k becomes L⁻¹k.
         let l = self.cholesky.l_dirty();
@@ -130,7 +133,7 @@ impl GaussianProcess {
             k[i] = (k[i] - solved) / l[(i, i)];
             explained += k[i] * k[i];
         }
-        (mean, (self.hyper.signal() - explained).max(LEAST_VARIANCE * self.hyper.signal()))
+        (mean, (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal))
     }
 
     /// Mean and variance of the noise-free function at a point, in the unit of the values and its square.
@@ -149,12 +152,12 @@ impl GaussianProcess {
         if points.is_empty() {
             return Err(GpError::Empty);
         }
-        let cross = DMatrix::from_fn(self.x.len(), points.len(), |i, j| self.hyper.kernel(&self.x[i], &points[j]));
+        let cross = DMatrix::from_fn(self.x.len(), points.len(), |i, j| self.kernel.covariance(&self.x[i], &points[j]));
         let solved = self.cholesky.l().solve_lower_triangular(&cross).ok_or_else(|| too_close(&self.x))?;
-        let prior = DMatrix::from_fn(points.len(), points.len(), |i, j| self.hyper.kernel(&points[i], &points[j]));
+        let prior = DMatrix::from_fn(points.len(), points.len(), |i, j| self.kernel.covariance(&points[i], &points[j]));
         let mut covariance = prior - solved.transpose() * solved;
         for i in 0..points.len() {
-            covariance[(i, i)] += 1e-6 * self.hyper.signal();
+            covariance[(i, i)] += 1e-6 * self.kernel.signal;
         }
         let root = Cholesky::new(covariance).ok_or_else(|| too_close(points))?.l();
         let mean: Vec<f64> = points.iter().map(|point| self.predict(point).0).collect();

@@ -36,7 +36,12 @@ impl Examined {
         let Examined { path, found } = self;
         let nothing = Applied { sequence: 0, chain: ChainHead([0; 32]), log: reader.id(), entries: 0, digest: 0 };
         let problem = match found {
-            Found::Fresh(index) => return start(index, nothing, reader),
+            Found::Fresh(index) => {
+                if reader.read_from(1)?.next().is_some() {
+                    notes.push("the index was empty or missing; it is made anew from the journal".to_owned());
+                }
+                return start(index, nothing, reader);
+            }
             Found::Whole(index, applied) => match contradiction(&applied, reader)? {
                 None => return start(index, applied, reader),
                 Some(contradiction) => contradiction.to_owned(),

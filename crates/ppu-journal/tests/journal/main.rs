@@ -1,5 +1,7 @@
 //! The journal from outside: durable, replayable, and honest about damage.
 
+#![allow(clippy::unwrap_used, reason = "a test may stop at the first surprise")]
+
 mod artifacts;
 mod index;
 mod inspecting;

@@ -204,6 +204,7 @@ fn outcome(state: AttemptState) -> Outcome {
 }
 
 /// One event of every kind with all fields set.
+#[expect(clippy::too_many_lines, reason = "one entry a kind")]
 pub(crate) fn one_of_every_kind() -> Vec<Event> {
     let (who, reason) = (|| "ada".to_owned(), || "checked the boat".to_owned());
     let resolution = Resolution {

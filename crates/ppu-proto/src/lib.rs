@@ -17,7 +17,7 @@ macro_rules! package {
         $(#[$doc])*
         pub mod $name {
             /// Version 1.
-            #[allow(missing_docs, clippy::all, clippy::pedantic, unreachable_pub, reason = "generated code; comments live in the .proto files")]
+            #[allow(missing_docs, clippy::all, clippy::pedantic, clippy::allow_attributes_without_reason, unreachable_pub, reason = "generated code; comments live in the .proto files")]
             pub mod v1 {
                 tonic::include_proto!($file);
             }

@@ -11,7 +11,7 @@ use ppu_engine::State;
 use ppu_engine::event::ArtifactRef;
 use ppu_engine::state::Run;
 use ppu_journal::Journal;
-use ppu_spectra::absorbance::absorbance;
+use ppu_spectra::absorbance::{Excluded, absorbance};
 use ppu_spectra::gap::{GapSettings, band_gap};
 use ppu_spectra::photoluminescence::{Photoluminescence, PlSettings, photoluminescence};
 use ppu_spectra::raw::{Detector, Exposure};
@@ -144,6 +144,11 @@ impl Film<'_> {
         let detector = Detector::ocean_like();
         let curve = absorbance(&sample.wavelength_nm, &sample.exposure(), &reference.exposure(), &dark, &detector)
             .map_err(|error| error.to_string())?;
+        // An edge behind saturated pixels would be missed and another one taken for it.
+        let saturated = curve.excluded().iter().filter(|(_, why)| *why == Excluded::Saturated).count();
+        if saturated > 0 {
+            return Err(format!("{saturated} pixels are saturated: shorten the integration time"));
+        }
         let gap = band_gap(&curve, &GapSettings::default()).map_err(|error| error.to_string())?;
         let flags = gap.flags.iter().map(ToString::to_string).collect();
         Ok(Measured { value: gap.gap_ev.value, sd: gap.gap_ev.u_total, flags })

@@ -201,8 +201,14 @@ pub(crate) async fn driver(arguments: DriverArguments) -> anyhow::Result<u8> {
     options.listen = arguments.listen;
     options.broker = arguments.broker;
     options.clock_rate = arguments.clock_rate;
-    ppu_driver::run(options, instrument, stopped(shutdown)).await?;
-    Ok(0)
+    match ppu_driver::run(options, instrument, stopped(shutdown)).await {
+        Ok(()) => Ok(0),
+        Err(error) => {
+            let code = u8::try_from(error.exit_code()).unwrap_or(crate::exit::FAILURE);
+            let text = crate::exit::sentence(&anyhow::Error::new(error));
+            Err(crate::exit::coded(code, text))
+        }
+    }
 }
 
 pub(crate) async fn firmware_sim(arguments: SimArguments) -> anyhow::Result<u8> {

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use tokio::process::{Child, Command};
+use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
 
 /// Starts within [`WINDOW`] after which a child stays down: something is wrong that another start will not mend.
@@ -91,6 +91,12 @@ impl Supervisor {
     }
 }
 
+/// A running child. Waiting for a process closes the standard input that it still owns, so that is held here.
+struct Child {
+    process: tokio::process::Child,
+    life: Option<ChildStdin>,
+}
+
 struct Keeper {
     name: String,
     arguments: Vec<String>,
@@ -108,7 +114,7 @@ impl Keeper {
             .append(true)
             .open(&self.log)
             .with_context(|| format!("{} cannot be written", self.log.display()))?;
-        let child = Command::new(&self.executable)
+        let mut process = Command::new(&self.executable)
             .args(&self.arguments)
             .arg("--supervised")
             .stdin(Stdio::piped())
@@ -118,11 +124,12 @@ impl Keeper {
             .spawn()
             .with_context(|| format!("{} cannot be started", self.name))?;
         self.note(|status| {
-            if let Some(pid) = child.id() {
+            if let Some(pid) = process.id() {
                 status.pids.insert(self.name.clone(), pid);
             }
         });
-        Ok(child)
+        let life = process.stdin.take();
+        Ok(Child { process, life })
     }
 
     fn note(&self, change: impl FnOnce(&mut Status)) {
@@ -138,7 +145,7 @@ impl Keeper {
         let mut deaths: Vec<Instant> = Vec::new();
         loop {
             let ended = tokio::select! {
-                ended = child.wait() => Some(ended),
+                ended = child.process.wait() => Some(ended),
                 () = asked(&mut stop) => None,
             };
             let Some(ended) = ended else {
@@ -191,9 +198,9 @@ async fn asked(stop: &mut watch::Receiver<bool>) {
 
 /// Asks a child to end by closing its standard input; kills it when it does not.
 async fn end(child: &mut Child) {
-    drop(child.stdin.take());
-    if tokio::time::timeout(GRACE, child.wait()).await.is_err() {
+    drop(child.life.take());
+    if tokio::time::timeout(GRACE, child.process.wait()).await.is_err() {
         // Already gone is as good.
-        let _ = child.kill().await;
+        let _ = child.process.kill().await;
     }
 }

@@ -22,8 +22,6 @@ pub(crate) struct Running {
     pub(crate) scheduler: String,
     /// Address of the console, host:port.
     pub(crate) console: String,
-    /// Seconds of lab time in a second.
-    pub(crate) clock_rate: f64,
     /// Folder of the simulation, where there is one.
     pub(crate) sim: Option<PathBuf>,
 }
@@ -101,7 +99,7 @@ pub(crate) async fn start(arguments: &UpArguments) -> anyhow::Result<Running> {
     supervisor.start("scheduler", command)?;
     let scheduler = served(&supervisor, "scheduler", &endpoint, "grpc", earlier.as_deref()).await?;
     let console = start_console(&mut supervisor, &data, &scheduler, arguments.console).await?;
-    Ok(Running { supervisor, lab, scheduler, console, clock_rate, sim })
+    Ok(Running { supervisor, lab, scheduler, console, sim })
 }
 
 fn strings<const N: usize>(words: [&str; N]) -> Vec<String> {

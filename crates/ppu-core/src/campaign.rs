@@ -9,7 +9,7 @@ use crate::design::{DesignSpace, Mixture, Parameter};
 use crate::ids::CampaignId;
 use crate::lab::check_version;
 use crate::objective::{Goal, Objective};
-use crate::problem::{Problem, Problems, Source};
+use crate::problem::{Problem, Problems, Source, nearest};
 use crate::protocol::Protocol;
 use crate::unit::Unit;
 
@@ -67,7 +67,7 @@ pub struct CampaignSpec {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawCampaign {
-    version: u32,
+    version: Spanned<u32>,
     campaign: Spanned<String>,
     title: String,
     protocol: Spanned<String>,
@@ -79,7 +79,7 @@ struct RawCampaign {
     #[serde(default)]
     objective: Vec<RawObjective>,
     #[serde(default)]
-    fixed: BTreeMap<String, f64>,
+    fixed: BTreeMap<String, Spanned<f64>>,
     budget: Spanned<RawBudget>,
     #[serde(default)]
     stop: RawStop,
@@ -153,7 +153,7 @@ impl CampaignSpec {
         let source = Source { file, text };
         let raw: RawCampaign = source.parse()?;
         let mut found = Vec::new();
-        check_version(&source, raw.version, &mut found);
+        check_version(&source, &raw.version, &mut found);
         let name = CampaignId::new(raw.campaign.get_ref().clone()).map_err(|error| {
             let at = Some(raw.campaign.span().start);
             let cure = "use letters, digits, '.', '_' and '-'";
@@ -169,7 +169,7 @@ impl CampaignSpec {
             title: raw.title,
             space,
             objectives,
-            fixed: raw.fixed,
+            fixed: raw.fixed.into_iter().map(|(name, value)| (name, value.into_inner())).collect(),
             budget_trials: budget.trials,
             batch: budget.batch,
             in_flight: budget.in_flight,
@@ -231,7 +231,7 @@ fn space(source: &Source<'_>, raw: &RawCampaign, found: &mut Vec<Problem>) -> De
                 "name at least two parameters of this campaign",
             ));
         } else if low > 1.0 || high < 1.0 {
-            let message = format!("the parts can sum to {low} … {high} only, never to 1");
+            let message = format!("the parts can sum to {low:.3} … {high:.3} only, never to 1");
             found.push(source.problem(at, "mixture", "parts", message, "widen the limits of the parts"));
         } else {
             space.mixtures.push(Mixture { parts: parts.clone() });
@@ -287,9 +287,15 @@ fn check_protocol(
     protocol: &Protocol,
     found: &mut Vec<Problem>,
 ) {
-    let at = Some(raw.protocol.span().start);
+    // A parameter is shown where the campaign varies or fixes it, and one that is missing where the protocol is named.
+    let place = |name: &str| {
+        let varied = raw.parameter.iter().find(|parameter| parameter.name.get_ref() == name);
+        let fixed = || raw.fixed.get(name).map(|value| value.span().start);
+        Some(varied.map(|parameter| parameter.name.span().start).or_else(fixed).unwrap_or(raw.protocol.span().start))
+    };
     for declared in protocol.parameters() {
         let subject = format!("parameter \"{}\"", declared.name);
+        let at = place(&declared.name);
         match (space.parameter(&declared.name), raw.fixed.get(&declared.name), declared.default) {
             (Some(varied), None, _) if varied.min < declared.min || varied.max > declared.max => {
                 let message = format!(
@@ -321,12 +327,10 @@ fn check_protocol(
     let names = space.parameters.iter().map(|parameter| &parameter.name).chain(raw.fixed.keys());
     for name in names.filter(|name| !protocol.parameters().iter().any(|declared| &declared.name == *name)) {
         let message = format!("the protocol \"{}\" has no such parameter", protocol.name());
-        found.push(source.problem(
-            at,
-            format!("parameter \"{name}\""),
-            "",
-            message,
-            "remove it, or declare it in the protocol",
-        ));
+        let cure = match nearest(name, protocol.parameters().iter().map(|declared| declared.name.as_str())) {
+            Some(near) => format!("did you mean \"{near}\"?"),
+            None => "remove it, or declare it in the protocol".to_owned(),
+        };
+        found.push(source.problem(place(name), format!("parameter \"{name}\""), "name", message, cure));
     }
 }

@@ -100,7 +100,7 @@ pub struct Lab {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLab {
-    version: u32,
+    version: Spanned<u32>,
     lab: Spanned<String>,
     title: String,
     simulation: Option<RawSimulation>,
@@ -160,7 +160,7 @@ impl Lab {
         let source = Source { file, text };
         let raw: RawLab = source.parse()?;
         let mut found = Vec::new();
-        check_version(&source, raw.version, &mut found);
+        check_version(&source, &raw.version, &mut found);
         if let Err(error) = DeviceId::new(raw.lab.get_ref().clone()) {
             let cure = "name the lab with letters, digits, '.', '_' and '-'";
             found.push(source.problem(Some(raw.lab.span().start), "lab", "", error.to_string(), cure));
@@ -320,16 +320,11 @@ impl Lab {
 }
 
 /// Every file says `version = 1`; another number was written for another ppu.
-pub(crate) fn check_version(source: &Source<'_>, version: u32, found: &mut Vec<Problem>) {
-    if version != 1 {
-        let message = format!("this ppu reads version 1, the file says {version}");
-        found.push(source.problem(
-            None,
-            "",
-            "version",
-            message,
-            "write `version = 1`, or use the ppu that the file was written for",
-        ));
+pub(crate) fn check_version(source: &Source<'_>, version: &Spanned<u32>, found: &mut Vec<Problem>) {
+    if *version.get_ref() != 1 {
+        let message = format!("this ppu reads version 1, the file says {}", version.get_ref());
+        let cure = "write `version = 1`, or use the ppu that the file was written for";
+        found.push(source.problem(Some(version.span().start), "", "version", message, cure));
     }
 }
 
@@ -396,8 +391,9 @@ impl LabModel {
 
 fn suggestion<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     let known: Vec<&str> = known.into_iter().collect();
+    let all = known.join(", ");
     match nearest(name, known.iter().copied()) {
-        Some(near) => format!("did you mean \"{near}\"?"),
-        None => format!("this lab has: {}", known.join(", ")),
+        Some(near) => format!("did you mean \"{near}\"? This lab has: {all}"),
+        None => format!("this lab has: {all}"),
     }
 }

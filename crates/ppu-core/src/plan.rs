@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::{ArgumentError, CommandSpec};
 use crate::ids::{DeviceId, PositionId};
 use crate::lab::LabModel;
 use crate::problem::{Problem, Problems, nearest};
@@ -293,8 +294,7 @@ impl Plan {
             if let Err(errors) = spec.check(arguments) {
                 for error in errors {
                     let field = format!("args.{}", error.argument());
-                    let cure = format!("see `{capability}.{command}` of \"{}\": {}", device.id, spec.description);
-                    found.push(self.problem(step, &field, error.to_string(), cure));
+                    found.push(self.problem(step, &field, error.to_string(), argument_cure(&error, spec, &device.id)));
                 }
                 break;
             }
@@ -343,5 +343,26 @@ impl Plan {
             )),
             _ => {}
         }
+    }
+}
+
+/// What to do about an argument that does not fit.
+fn argument_cure(error: &ArgumentError, spec: &CommandSpec, device: &DeviceId) -> String {
+    let about = spec.arguments.iter().find(|argument| argument.name == error.argument());
+    let about = about.map_or(spec.description.as_str(), |argument| argument.description.as_str());
+    match error {
+        ArgumentError::Unknown { name, .. } => {
+            match nearest(name, spec.arguments.iter().map(|argument| argument.name.as_str())) {
+                Some(near) => format!("did you mean \"{near}\"?"),
+                None => format!("remove it; \"{device}\" says of the command: {about}"),
+            }
+        }
+        ArgumentError::Missing { .. } => format!("add it to `args`; \"{device}\" says of it: {about}"),
+        ArgumentError::Kind { .. } => {
+            format!(
+                "the end of a key says the unit, as in `volume_ul` or `duration_min`; \"{device}\" says of it: {about}"
+            )
+        }
+        ArgumentError::Range { .. } => format!("these are the limits of \"{device}\"; it says: {about}"),
     }
 }

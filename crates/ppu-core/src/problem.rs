@@ -106,15 +106,48 @@ impl<'a> Source<'a> {
     pub fn parse<T: serde::de::DeserializeOwned>(&self) -> Result<T, Problems> {
         toml::from_str(self.text).map_err(|error| {
             let message = error.message().lines().collect::<Vec<_>>().join(" ");
-            let cure = if message.contains("unknown field") {
-                "remove the key or correct its spelling; units belong to the key, as in `anneal_temperature_c`"
+            // serde puts the key in question between back quotes first, and the keys that exist after it.
+            let mut quoted = message.split('`').skip(1).step_by(2);
+            let offset = error.span().map(|span| span.start);
+            let (field, cure) = if message.contains("unknown field") || message.contains("unknown variant") {
+                let wrong = quoted.next().unwrap_or_default();
+                let field = if message.contains("variant") { self.key_at(offset) } else { wrong };
+                let cure = match nearest(wrong, quoted.clone()) {
+                    Some(near) => format!("did you mean `{near}`?"),
+                    None => format!("write one of: {}", quoted.collect::<Vec<_>>().join(", ")),
+                };
+                (field, cure)
             } else if message.contains("missing field") {
-                "add the key that is named"
+                let field = quoted.next().unwrap_or_default();
+                (field, format!("add `{field} = …`"))
+            } else if message.contains("invalid type") {
+                (self.key_at(offset), "write a value of the type that is expected".to_owned())
             } else {
-                "the file must be TOML 1.0 with the keys that the README shows"
+                ("", "the file must be TOML 1.0 with the keys that the README shows".to_owned())
             };
-            Problems(vec![self.problem(error.span().map(|span| span.start), "", "", message, cure)])
+            let subject = offset.and_then(|offset| self.table_at(offset)).unwrap_or_default();
+            Problems(vec![self.problem(offset, subject, field, message.as_str(), cure)])
         })
+    }
+
+    /// The key of the line of an offset; empty where the line has none.
+    fn key_at(&self, offset: Option<usize>) -> &'a str {
+        let line = offset.and_then(|offset| self.text.lines().nth(self.line(offset) - 1));
+        line.and_then(|line| line.split_once('=')).map_or("", |(key, _)| key.trim())
+    }
+
+    /// The table around an offset as people call it, such as `step "anneal"`; `None` above the first table.
+    fn table_at(&self, offset: usize) -> Option<String> {
+        let is_header = |line: &str| line.trim_start().starts_with('[');
+        let line = self.line(offset);
+        let (at, header) = self.text.lines().enumerate().take(line).filter(|(_, line)| is_header(line)).last()?;
+        let kind = header.trim().trim_matches(['[', ']']);
+        let keys = self.text.lines().skip(at + 1).take_while(|line| !is_header(line));
+        let name = keys.filter_map(|line| line.split_once('=')).find_map(|(key, value)| {
+            let value = value.trim().strip_prefix('"')?.split('"').next()?;
+            matches!(key.trim(), "name" | "id").then_some(value)
+        });
+        Some(name.map_or_else(|| kind.to_owned(), |name| format!("{kind} \"{name}\"")))
     }
 }
 

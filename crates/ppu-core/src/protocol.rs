@@ -60,7 +60,7 @@ pub struct Protocol {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawProtocol {
-    version: u32,
+    version: Spanned<u32>,
     protocol: String,
     title: String,
     #[serde(default)]
@@ -116,7 +116,7 @@ impl Protocol {
         let source = Source { file, text };
         let raw: RawProtocol = source.parse()?;
         let mut found = Vec::new();
-        check_version(&source, raw.version, &mut found);
+        check_version(&source, &raw.version, &mut found);
         if raw.step.is_empty() {
             found.push(source.problem(None, "", "step", "the protocol has no step", "add at least one [[step]]"));
         }
@@ -244,9 +244,11 @@ impl Protocol {
         let mut names = BTreeMap::new();
         for parameter in &self.parameters {
             let subject = format!("parameter \"{}\"", parameter.name);
+            let declared = self.raw.parameter.iter().find(|raw| raw.name.get_ref() == &parameter.name);
+            let at = declared.map(|raw| raw.name.span().start);
             let Some(value) = given.get(&parameter.name).copied().or(parameter.default) else {
                 let cure = format!("give a value from {} to {} {}", parameter.min, parameter.max, parameter.unit);
-                found.push(source.problem(None, subject, "", "no value was given", cure.trim_end()));
+                found.push(source.problem(at, subject, "", "no value was given", cure.trim_end()));
                 continue;
             };
             // One part in 10^9 forgives the rounding of a computed value that sits on its limit.
@@ -254,7 +256,7 @@ impl Protocol {
             if !(value >= parameter.min - slack && value <= parameter.max + slack) {
                 let message = format!("{value} is out of range");
                 let cure = format!("give a value from {} to {} {}", parameter.min, parameter.max, parameter.unit);
-                found.push(source.problem(None, subject, "", message, cure.trim_end()));
+                found.push(source.problem(at, subject, "", message, cure.trim_end()));
                 continue;
             }
             names.insert(parameter.name.clone(), value);

@@ -1,4 +1,5 @@
 //! Every file under config/ is read and checked, so that what ships with `ppu` works.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,6 @@
 //! What people are told about files with a mistake in them, checked against the lab of the demo. The messages are kept
 //! as snapshots, so that a change of wording is looked at by a person; that each names its place and a cure is asserted.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

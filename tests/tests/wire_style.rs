@@ -1,5 +1,6 @@
 //! The wire's style: the STANDARD and COMMENTS rules of Buf, checked over the descriptors that reflection serves. The name
 //! of each rule stands in its message.
+#![allow(clippy::unwrap_used, reason = "a helper of a test fails loudly")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -243,60 +244,63 @@ fn every_file_under_protos_is_compiled_and_every_import_is_used() {
     }
 }
 
-/// Sparkplug B 3.0, section 6.4.1: name, number and type of every field of the payload that ppu sends. Other hosts read
-/// by these numbers.
+/// Name, number and type of each field of a message.
+type Fields = &'static [(&'static str, i32, &'static str)];
+
+/// The payload of Sparkplug B 3.0, section 6.4.1, as far as ppu might send it. Other hosts read by these numbers.
+const SPARKPLUG: [(&str, Fields); 4] = [
+    (
+        "Payload",
+        &[
+            ("timestamp", 1, "Uint64"),
+            ("metrics", 2, "Message"),
+            ("seq", 3, "Uint64"),
+            ("uuid", 4, "String"),
+            ("body", 5, "Bytes"),
+        ],
+    ),
+    (
+        "Metric",
+        &[
+            ("name", 1, "String"),
+            ("alias", 2, "Uint64"),
+            ("timestamp", 3, "Uint64"),
+            ("datatype", 4, "Uint32"),
+            ("is_historical", 5, "Bool"),
+            ("is_transient", 6, "Bool"),
+            ("is_null", 7, "Bool"),
+            ("metadata", 8, "Message"),
+            ("properties", 9, "Message"),
+            ("int_value", 10, "Uint32"),
+            ("long_value", 11, "Uint64"),
+            ("float_value", 12, "Float"),
+            ("double_value", 13, "Double"),
+            ("boolean_value", 14, "Bool"),
+            ("string_value", 15, "String"),
+            ("bytes_value", 16, "Bytes"),
+        ],
+    ),
+    ("PropertySet", &[("keys", 1, "String"), ("values", 2, "Message")]),
+    (
+        "PropertyValue",
+        &[
+            ("type", 1, "Uint32"),
+            ("is_null", 2, "Bool"),
+            ("int_value", 3, "Uint32"),
+            ("long_value", 4, "Uint64"),
+            ("float_value", 5, "Float"),
+            ("double_value", 6, "Double"),
+            ("boolean_value", 7, "Bool"),
+            ("string_value", 8, "String"),
+        ],
+    ),
+];
+
 #[test]
 fn telemetry_keeps_the_numbers_of_sparkplug() {
     let file = descriptors().into_iter().find(|file| file.package() == "ppu.telemetry.v1").unwrap();
-    let specified: [(&str, &[(&str, i32, &str)]); 4] = [
-        (
-            "Payload",
-            &[
-                ("timestamp", 1, "Uint64"),
-                ("metrics", 2, "Message"),
-                ("seq", 3, "Uint64"),
-                ("uuid", 4, "String"),
-                ("body", 5, "Bytes"),
-            ],
-        ),
-        (
-            "Metric",
-            &[
-                ("name", 1, "String"),
-                ("alias", 2, "Uint64"),
-                ("timestamp", 3, "Uint64"),
-                ("datatype", 4, "Uint32"),
-                ("is_historical", 5, "Bool"),
-                ("is_transient", 6, "Bool"),
-                ("is_null", 7, "Bool"),
-                ("metadata", 8, "Message"),
-                ("properties", 9, "Message"),
-                ("int_value", 10, "Uint32"),
-                ("long_value", 11, "Uint64"),
-                ("float_value", 12, "Float"),
-                ("double_value", 13, "Double"),
-                ("boolean_value", 14, "Bool"),
-                ("string_value", 15, "String"),
-                ("bytes_value", 16, "Bytes"),
-            ],
-        ),
-        ("PropertySet", &[("keys", 1, "String"), ("values", 2, "Message")]),
-        (
-            "PropertyValue",
-            &[
-                ("type", 1, "Uint32"),
-                ("is_null", 2, "Bool"),
-                ("int_value", 3, "Uint32"),
-                ("long_value", 4, "Uint64"),
-                ("float_value", 5, "Float"),
-                ("double_value", 6, "Double"),
-                ("boolean_value", 7, "Bool"),
-                ("string_value", 8, "String"),
-            ],
-        ),
-    ];
     for message in &file.message_type {
-        let (_, fields) = specified
+        let (_, fields) = SPARKPLUG
             .iter()
             .find(|(name, _)| *name == message.name())
             .unwrap_or_else(|| panic!("Sparkplug has no message {}", message.name()));

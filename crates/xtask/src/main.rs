@@ -5,6 +5,7 @@ mod suite;
 mod tidy;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
@@ -47,10 +48,18 @@ struct BenchArguments {
     seeds: u64,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    let result = match Arguments::parse().command {
         Task::Test { require_peers, filter } => suite::run(require_peers, &filter),
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Tidy => tidy::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        // Without the stack that anyhow adds where RUST_BACKTRACE is set: it says nothing about what was tested.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }

@@ -13,6 +13,7 @@ mod calibration;
 mod candidates;
 mod check;
 mod contract;
+mod explain;
 mod feasibility;
 pub mod gp;
 pub mod normal;

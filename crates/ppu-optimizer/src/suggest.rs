@@ -6,8 +6,9 @@ use crate::acquisition::{Model, Point};
 use crate::candidates::{Choice, Maker, distance, is_taken, step};
 use crate::check;
 use crate::contract::{
-    Ask, CalibrationState, Incumbent, Nearest, OptimizerError, Phase, Proposal, Source, Suggestion, Trial, TrialOutcome,
+    Ask, Incumbent, Nearest, OptimizerError, Phase, Proposal, Source, Suggestion, Trial, TrialOutcome,
 };
+use crate::explain::{exhausted, explain, remarks};
 use crate::feasibility::Feasibility;
 use crate::sequence::{Purpose, normals, stream};
 use crate::start;
@@ -23,7 +24,7 @@ const NEIGHBOURS: usize = 48;
 /// Choices whose acquisition is computed with all draws after a first look at all of them.
 const SECOND_LOOKS: usize = 64;
 /// Starts of the final climb.
-const CLIMBS: usize = 3;
+const CLIMBS: usize = 2;
 
 /// A Bayesian optimizer of one campaign. It holds no state but its definition.
 #[derive(Debug, Clone)]
@@ -176,7 +177,7 @@ impl Optimizer {
             let Some(choice) = self.climb(maker, &model, &choices, &taken, best, (ask.step, picks.len()))? else {
                 break;
             };
-            picks.push(explain(&model, &choice, best, data, incumbent.as_ref()));
+            picks.push(explain(&model, &choice, best, data.nearest(&choice.point.unit), incumbent.as_ref()));
             model = model.believe(&choice.point.unit);
             taken.push(choice.point.unit.clone());
             believed.push(choice.point);
@@ -240,8 +241,8 @@ impl Optimizer {
         let mut winner: Option<(f64, Choice)> = None;
         for (start_value, start) in ranked.into_iter().take(CLIMBS) {
             let (mut value, mut here) = (start_value, start.clone());
-            for width in [0.1, 0.05, 0.02, 0.01, 0.005] {
-                for _ in 0..4 + 4 * here.point.unit.len() {
+            for width in [0.08, 0.03, 0.012, 0.005] {
+                for _ in 0..4 + 3 * here.point.unit.len() {
                     let moved = step(&here.point.unit, width, &mut rng);
                     let Some(next) = maker.at(&moved, Source::Polished)? else { continue };
                     if is_taken(&next.point.unit, taken) {
@@ -304,73 +305,4 @@ fn incumbent(model: &Model<'_>, data: &Data<'_>) -> Option<Incumbent> {
 fn best_score(model: &Model<'_>, data: &Data<'_>, believed: &[Point]) -> f64 {
     let points = data.complete().map(|(_, point)| point).chain(believed);
     points.filter_map(|point| Some(model.expected_score(&model.predict(point)?))).fold(0.0, f64::max)
-}
-
-fn explain(
-    model: &Model<'_>,
-    choice: &Choice,
-    best: f64,
-    data: &Data<'_>,
-    incumbent: Option<&Incumbent>,
-) -> Suggestion {
-    let predicted = model.predict(&choice.point).unwrap_or_default();
-    let exploration = model.exploration(&predicted, best);
-    let probability = model.probability_feasible(&choice.point.unit);
-    let expected = model.expected_score(&predicted);
-    let nearest = data.nearest(&choice.point.unit);
-    let drive = match exploration {
-        share if share > 0.75 => "mostly to learn",
-        share if share > 0.4 => "to learn and to gain",
-        _ => "mostly to gain",
-    };
-    let mut reason = format!("expected score {expected:.3}");
-    if let Some(incumbent) = incumbent {
-        reason += &format!(" against {:.3} of {}", incumbent.score, incumbent.trial);
-    }
-    if let Some(nearest) = &nearest {
-        reason += &format!(", {drive}, {:.2} away from {}", nearest.distance, nearest.trial);
-    }
-    if probability < 0.8 {
-        reason += &format!(", with a {:.0} % chance of failure", 100.0 * (1.0 - probability));
-    }
-    let acquisition = model.improvement(&predicted, best) * probability;
-    let named = model.surrogates.iter().zip(&predicted).map(|(surrogate, predicted)| surrogate.prediction(*predicted));
-    Suggestion {
-        candidate: choice.candidate.clone(),
-        source: choice.source,
-        predicted: named.collect(),
-        expected_score: Some(expected),
-        acquisition: Some(acquisition),
-        probability_feasible: Some(probability),
-        exploration: Some(exploration),
-        nearest,
-        reason,
-    }
-}
-
-fn exhausted(found: usize, wanted: usize) -> Option<String> {
-    (found < wanted).then(|| format!("only {found} of {wanted} candidates: no other untried candidate is left"))
-}
-
-fn remarks(model: &Model<'_>, reports: &[crate::contract::ModelReport]) -> Vec<String> {
-    let mut flags = Vec::new();
-    for (surrogate, report) in model.surrogates.iter().zip(reports) {
-        let name = &report.objective;
-        if surrogate.prior_used() {
-            flags.push(format!("{name}: modelled as the difference from the prior mean"));
-        }
-        match report.calibration.state {
-            CalibrationState::Overconfident => {
-                flags.push(format!("{name}: the model was too sure, its intervals are widened"));
-            }
-            CalibrationState::Uninformative => {
-                flags.push(format!("{name}: the model is no better than a constant so far"))
-            }
-            CalibrationState::Outliers => {
-                flags.push(format!("{name}: an observation is far from its prediction, repeat it"))
-            }
-            CalibrationState::Good | CalibrationState::TooFew => {}
-        }
-    }
-    flags
 }

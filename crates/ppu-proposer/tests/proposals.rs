@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use ppu_core::design::Mixture;
-use ppu_core::{Candidate, DesignSpace, Goal, Objective, Parameter, Unit};
-use ppu_optimizer::{Ask, Optimizer, PriorMean};
+use ppu_core::objective::score;
+use ppu_core::{Candidate, DesignSpace, Goal, Measured, Objective, Observation, Parameter, Unit};
+use ppu_optimizer::normal::quantile;
+use ppu_optimizer::{Ask, Optimizer, PriorMean, Trial, TrialOutcome};
 use ppu_proposer::smc::{Energy, Landscape, Schedule, anneal, start};
 use ppu_proposer::{
     AnnealSettings, AnnealedProposer, Condition, Offer, PriorProposer, ProposeError, Proposer, Refusal, TwinPrior,
@@ -274,4 +276,100 @@ fn proposer_twin_and_optimizer_work_together() {
     let optimizer = Optimizer::new(space, objectives.clone(), 4).unwrap();
     let ask = Ask { trials: &[], pending: &[], pool: &screened.pool, batch: 4, step: 0, prior: Some(&prior) };
     assert_eq!(optimizer.suggest(&ask).unwrap().picks.len(), 4);
+}
+
+/// A laboratory that the twin does not know: other bowing, a shifted anneal window, another brightness.
+fn laboratory(candidate: &Candidate) -> Vec<f64> {
+    let get = |name: &str| candidate.get(name).expect("the candidate is complete");
+    let (cs, ma, br) = (get("cs"), get("ma"), get("br"));
+    let (temperature, minutes) = (get("anneal_temperature_c"), get("anneal_min"));
+    let gap = 1.52 + 0.20 * cs + 0.07 * ma + 0.48 * br + 0.26 * br * br;
+    let formed = 1.0 - (-(minutes / 3.0) * ((temperature - 110.0) / 15.0).exp()).exp();
+    let lost = 1.0 - (-0.004 * (1.0 + 10.0 * ma) * minutes * ((temperature - 150.0) / 20.0).exp()).exp();
+    let stable = 1.0 / (1.0 + ((0.08 - cs - 0.3 * br) / 0.02).exp());
+    let alpha = 0.985 * formed * (1.0 - lost) * (0.4 + 0.6 * stable);
+    vec![gap, alpha, 3.0 + 2.0 * alpha - ma + 0.1 * minutes.ln()]
+}
+
+fn trial(at: usize, candidate: Candidate, rng: &mut ChaCha12Rng) -> Trial {
+    let named = demanding().into_iter().zip(laboratory(&candidate)).zip([0.004, 0.015, 0.08]);
+    let values = named.map(|((objective, value), sd)| {
+        let value = value + sd * quantile(rng.random::<f64>().clamp(1e-9, 1.0 - 1e-9));
+        (objective.name, Measured { value, sd, flags: vec![] })
+    });
+    let observation = Observation { values: values.collect(), ..Observation::default() };
+    Trial { id: format!("T-{at}"), candidate, outcome: TrialOutcome::Valid(observation) }
+}
+
+/// Goals that a random film seldom meets.
+fn demanding() -> Vec<Objective> {
+    let mut wanted = objectives();
+    wanted[0].goal = Goal::Target { value: 1.68, tolerance: 0.005, limit: 0.05 };
+    wanted[1].goal = Goal::Maximize { low: 0.8, high: 0.985 };
+    wanted[2].goal = Goal::Maximize { low: 4.3, high: 5.4 };
+    wanted
+}
+
+/// One closed loop; with the twin, its pool and its prior mean, or without.
+fn closed_loop(seed: u64, informed: bool) -> Vec<Trial> {
+    let (space, objectives) = (space(), demanding());
+    let twin = FilmTwin::default();
+    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
+    let optimizer = Optimizer::new(space.clone(), objectives.clone(), seed).expect("the campaign is sound");
+    let mut noise = ChaCha12Rng::seed_from_u64(seed ^ 0xfeed);
+    let mut trials: Vec<Trial> = Vec::new();
+    for round in 0..4 {
+        let valid = trials.iter().filter_map(|trial| match &trial.outcome {
+            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
+            _ => None,
+        });
+        let corrections = Corrections::learn(&twin, Fidelity::Process, valid);
+        let settings = AnnealSettings { particles: 64, ..AnnealSettings::default() };
+        let proposer =
+            AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, settings };
+        let condition = Condition { space: &space, objectives: &objectives, seed, round };
+        let pool = if informed {
+            let offer = proposer.sample(200, &condition, &mut rng(seed, round)).expect("the space has points");
+            screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 100).pool
+        } else {
+            Vec::new()
+        };
+        let prior: Option<&dyn PriorMean> = if informed { Some(&prior) } else { None };
+        let ask = Ask { trials: &trials, pending: &[], pool: &pool, batch: 3, step: round, prior };
+        for pick in optimizer.suggest(&ask).expect("the question is sound").picks {
+            let next = trial(trials.len(), pick.candidate, &mut noise);
+            trials.push(next);
+        }
+    }
+    trials
+}
+
+fn random_loop(seed: u64) -> Vec<Trial> {
+    let (space, objectives) = (space(), demanding());
+    let condition = Condition { space: &space, objectives: &objectives, seed, round: 0 };
+    let offer = PriorProposer.sample(12, &condition, &mut rng(seed, 0)).expect("the space has points");
+    let mut noise = ChaCha12Rng::seed_from_u64(seed);
+    offer.offered.into_iter().enumerate().map(|(at, one)| trial(at, one.candidate, &mut noise)).collect()
+}
+
+#[test]
+fn with_a_wrong_but_honest_twin_the_loop_beats_chance_and_does_no_harm() {
+    let best = |trials: Vec<Trial>| {
+        trials.iter().map(|trial| score(&demanding(), &laboratory(&trial.candidate))).fold(0.0, f64::max)
+    };
+    let median = |one: &(dyn Fn(u64) -> Vec<Trial> + Sync)| {
+        let mut found: Vec<f64> = std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..10).map(|seed| scope.spawn(move || best(one(seed)))).collect();
+            workers.into_iter().map(|worker| worker.join().expect("no seed panics")).collect()
+        });
+        found.sort_by(f64::total_cmp);
+        0.5 * (found[4] + found[5])
+    };
+    let informed = median(&|seed| closed_loop(seed, true));
+    let alone = median(&|seed| closed_loop(seed, false));
+    let random = median(&random_loop);
+    println!(
+        "median best true score after 12, 10 seeds: with twin {informed:.3}, without {alone:.3}, random {random:.3}"
+    );
+    assert!(informed > alone - 0.02 && informed > random + 0.08, "{informed} {alone} {random}");
 }

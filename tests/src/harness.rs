@@ -99,7 +99,11 @@ impl RunningLab {
             if log.path().extension().is_some_and(|extension| extension == "log") {
                 let words = std::fs::read_to_string(log.path()).unwrap_or_default();
                 let last: Vec<_> = words.lines().rev().take(4).collect();
-                text.push_str(&format!("\n{}:\n  {}", log.file_name().display(), last.into_iter().rev().collect::<Vec<_>>().join("\n  ")));
+                text.push_str(&format!(
+                    "\n{}:\n  {}",
+                    log.file_name().display(),
+                    last.into_iter().rev().collect::<Vec<_>>().join("\n  ")
+                ));
             }
         }
         error.context(text)

@@ -56,7 +56,10 @@ pub async fn exactly_once(lab: &RunningLab, runs: &[String]) -> anyhow::Result<(
         for ((device, _), done) in devices {
             for action in actions {
                 let executed = count(device, action);
-                ensure!(executed == *done, "{device}: {done} steps {command} are done, the world saw {executed} × {action}");
+                ensure!(
+                    executed == *done,
+                    "{device}: {done} steps {command} are done, the world saw {executed} × {action}"
+                );
             }
         }
     }

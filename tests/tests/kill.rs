@@ -36,7 +36,8 @@ async fn a_campaign_survives_the_death_of_every_process() -> anyhow::Result<()> 
         }
         let ended = lab.trials_ended(&campaign, 8, 4 * PER_TRIAL).await?;
         assert_eq!(ended.state(), CampaignState::Completed);
-        let failures: Vec<_> = ended.trials.iter().map(|trial| &trial.failure).filter(|failure| !failure.is_empty()).collect();
+        let failures: Vec<_> =
+            ended.trials.iter().map(|trial| &trial.failure).filter(|failure| !failure.is_empty()).collect();
         assert!(failures.is_empty(), "{failures:?}");
         ledger::exactly_once(lab, &ledger::runs_of(&ended)).await
     })

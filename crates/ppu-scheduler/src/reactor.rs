@@ -211,10 +211,14 @@ impl Reactor {
             };
             let decided = self.engine.decide(now_ms(), message.input);
             let answer = match decided {
-                Ok(facts) => {
-                    self.take(facts.clone()).await?;
-                    Ok(facts)
-                }
+                Ok(facts) => match self.take(facts.clone()).await {
+                    Ok(()) => Ok(facts),
+                    // A fact that no record can hold is the fault of the input: nothing was written, the lab goes on.
+                    Err(SchedulerError::JournalFailed { source }) if !source.is_fatal() => {
+                        Err(Refusal::NotNow(source.to_string()))
+                    }
+                    Err(error) => return Err(error),
+                },
                 Err(refusal) => Err(refusal),
             };
             if let Some(receiver) = message.answer {

@@ -27,12 +27,15 @@ pub(crate) fn run(require_peers: bool, filter: &[String]) -> anyhow::Result<()> 
         let status = cargo().args(["test", "--workspace", "--doc", "--quiet"]).status();
         doc_tests_pass = status.context("cargo test --doc did not run")?.success();
     }
+    // A package that is named is all that needs to be built.
+    let names_package = filter.iter().any(|word| ["-p", "--package"].contains(&word.as_str()));
+    let scope: &[&str] = if names_package { &[] } else { &["--workspace"] };
     let mut suite = cargo();
     if has_nextest(&root) {
-        suite.args(["nextest", "run", "--workspace"]).args(filter);
+        suite.args(["nextest", "run"]).args(scope).args(filter);
     } else {
         eprintln!("cargo-nextest is not installed; the suite runs with cargo test, which takes longer");
-        suite.args(["test", "--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"]).args(filter);
+        suite.args(["test", "--lib", "--bins", "--tests", "--no-fail-fast"]).args(scope).args(filter);
     }
     suite.env(EXECUTABLE, executable);
     if require_peers {

@@ -68,6 +68,9 @@ async fn late_and_garbled_replies_never_yield_a_wrong_value() -> anyhow::Result<
             campaign.failed,
             settled.doubts.len()
         );
+        for trial in campaign.trials.iter().filter(|trial| !trial.failure.is_empty()) {
+            eprintln!("{}: {}", trial.id, trial.failure);
+        }
         Ok(())
     })
     .await

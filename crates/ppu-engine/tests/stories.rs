@@ -1,5 +1,7 @@
 //! Whole stories of the engine without any process: drivers are answered by hand, every fact is replayed.
 
+#![allow(clippy::unwrap_used, reason = "a story that breaks should say where")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use ppu_core::campaign::CampaignSpec;

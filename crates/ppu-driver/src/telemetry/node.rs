@@ -66,6 +66,10 @@ impl MetricKind {
     }
 }
 
+/// A value that was read again and did not change is told again after this time, because whoever shows it must show its
+/// age, and cannot tell a steady value from one that nobody reads any more.
+const REPEAT_AFTER_MS: i64 = 2_000;
+
 /// A value with its time and quality.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -185,7 +189,7 @@ impl EdgeNode {
         self.message("NBIRTH", &payload)
     }
 
-    /// The metrics that changed, or a new birth when a metric has another type than its birth said; `None` when nothing
+    /// The metrics that changed or were confirmed, or a new birth when a metric has another type than its birth said; `None` when nothing
     /// changed or no birth was sent yet.
     pub fn data(&mut self, now_ms: i64, samples: &[(String, Sample)]) -> Option<Outgoing> {
         if !self.is_born {
@@ -201,7 +205,10 @@ impl EdgeNode {
         let mut changed = Vec::new();
         for (name, sample) in samples {
             let Some(known) = self.metrics.get_mut(name) else { continue };
-            let same = known.last.as_ref().is_some_and(|last| last.value == sample.value && last.good == sample.good);
+            let same = known.last.as_ref().is_some_and(|last| {
+                let recent = sample.time_ms - last.time_ms < REPEAT_AFTER_MS;
+                last.value == sample.value && last.good == sample.good && recent
+            });
             if !same {
                 known.last = Some(sample.clone());
                 changed.push(known.data_metric(now_ms));

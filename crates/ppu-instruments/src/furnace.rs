@@ -36,6 +36,8 @@ const HOLD_OFF: Duration = Duration::from_millis(600);
 const ATTEMPTS: u32 = 4;
 /// Lab time between two writes, as the field driver leaves it.
 const GAP: Duration = Duration::from_millis(100);
+/// Pairs of readings that may disagree before the line is not believed any more.
+const AGREEMENTS: usize = 4;
 /// Lab time between two looks at a running programme.
 const POLL: Duration = Duration::from_secs(10);
 /// Lab time within which the controller leaves reset after the run command.
@@ -244,7 +246,7 @@ impl Furnace {
     }
 
     async fn mode(&mut self) -> Result<Mode, Fault> {
-        let word = self.word(register::PROGRAM_MODE).await?;
+        let word = self.agreed(register::PROGRAM_MODE, 0).await?;
         Mode::of(word).ok_or_else(|| {
             let message = format!("the programmer is in an unknown mode {word}");
             Fault::Silent { code: ppu_driver::codes::BAD_REPLY, message }
@@ -252,7 +254,23 @@ impl Furnace {
     }
 
     async fn temperature(&mut self) -> Result<f64, Fault> {
-        Ok(from_word(self.word(register::PROCESS_VALUE).await?, self.settings.decimals))
+        let per_kelvin = 10u16.saturating_pow(self.settings.decimals.into());
+        Ok(from_word(self.agreed(register::PROCESS_VALUE, per_kelvin).await?, self.settings.decimals))
+    }
+
+    /// A register that decisions rest on: two readings in a row must agree within a difference. Modbus TCP has no
+    /// check of its own against a flipped bit, and on RTU a reply can be one from before.
+    async fn agreed(&mut self, address: u16, within: u16) -> Result<u16, Fault> {
+        let mut last = self.word(address).await?;
+        for _ in 0..AGREEMENTS {
+            let next = self.word(address).await?;
+            if next.abs_diff(last) <= within {
+                return Ok(next);
+            }
+            last = next;
+        }
+        let message = format!("register {address} read differently {AGREEMENTS} times in a row");
+        Err(Fault::Silent { code: ppu_driver::codes::BAD_REPLY, message })
     }
 
     async fn word(&mut self, address: u16) -> Result<u16, ModbusError> {

@@ -1,8 +1,8 @@
 //! The shell around the engine: the central scheduler process.
 //!
-//! One loop ([`reactor`]) owns the engine and the journal. Everything else talks to it through one bounded channel of
-//! inputs with an urgent lane: links to the drivers ([`link`]), slow pure work on blocking threads ([`propose`],
-//! [`analyse`]), the public API ([`service`]). What they see of the state is a snapshot that is published after each
+//! One loop (`reactor`) owns the engine and the journal. Everything else talks to it through one bounded channel of
+//! inputs with an urgent lane: links to the drivers (`link`), slow pure work on blocking threads (`propose`,
+//! `analyse`), the public API (`service`). What they see of the state is a snapshot that is published after each
 //! fact was durable.
 
 mod analyse;

@@ -210,7 +210,7 @@ impl State {
         match (&step.device, step.state) {
             (Some(device), StepState::Intended) if step.attempts == key.attempt => {
                 let mut outcome = plain(AttemptState::FailedNoEffect, message);
-                outcome.code = "E0301".to_owned();
+                outcome.code = "E0401".to_owned();
                 vec![Event::StepEnded { key, device: device.clone(), dseq: 0, outcome: Box::new(outcome) }]
             }
             _ => vec![],
@@ -291,6 +291,6 @@ fn plain(state: AttemptState, message: String) -> Outcome {
 
 fn in_doubt(key: CommandKey, device: DeviceId, message: String) -> Event {
     let mut outcome = plain(AttemptState::InDoubt, message);
-    outcome.code = "E0302".to_owned();
+    outcome.code = "E0402".to_owned();
     Event::StepEnded { key, device, dseq: 0, outcome: Box::new(outcome) }
 }

@@ -4,6 +4,7 @@ use ppu_engine::{Event, Fact};
 use ppu_proto::lab::v1 as wire;
 
 /// One fact as an event of the public API.
+#[expect(clippy::too_many_lines, reason = "one arm a kind of event: a table that is read from top to bottom")]
 pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
     let mut event = wire::WatchResponse { seq, time_ms: fact.at_ms, ..Default::default() };
     let mut set = |kind: &str, severity: wire::Severity, text: String| {

@@ -121,9 +121,16 @@ fn check_submission(arguments: &CheckArguments, path: &Path) -> anyhow::Result<(
     match submission(path)? {
         Submission::Protocol { file, text } => {
             let protocol = Protocol::parse(&file, &text)?;
-            let plan = protocol.fill_in(&given)?;
+            // A value in the middle stands for each that was not given: structure and units are the same for all.
+            let open = protocol.parameters().iter().filter(|p| p.default.is_none() && !given.contains_key(&p.name));
+            let middle: Vec<_> = open.map(|p| (p.name.clone(), (p.min + p.max) / 2.0)).collect();
+            let mut values = given;
+            values.extend(middle.iter().cloned());
+            let plan = protocol.fill_in(&values)?;
             plan.check(&model)?;
-            eprintln!("{file}: {} steps would run in lab `{}`", plan.steps.len(), lab.name);
+            let names: Vec<_> = middle.iter().map(|(name, value)| format!("{name} = {value}")).collect();
+            let with = if names.is_empty() { String::new() } else { format!(" with {}", names.join(", ")) };
+            eprintln!("{file}: {} steps would run in lab `{}`{with}", plan.steps.len(), lab.name);
         }
         Submission::Campaign { file, text, protocol_file, protocol_text } => {
             let protocol = Protocol::parse(&protocol_file, &protocol_text)?;
@@ -167,7 +174,7 @@ pub(crate) fn codes() -> Vec<String> {
 /// Codes of the scheduler itself.
 const SCHEDULER_CODES: [(&str, &str); 2] = [
     (
-        "E0301",
+        "E0401",
         "the driver refused a command for good\n\n\
          What happened: the scheduler sent a command that the driver will never carry out: its arguments do not fit the \
          driver's manifest, the step is void, or the same key came with other arguments. Nothing was sent to the instrument.\n\
@@ -176,7 +183,7 @@ const SCHEDULER_CODES: [(&str, &str); 2] = [
          otherwise report it, since plans are checked before they run.",
     ),
     (
-        "E0302",
+        "E0402",
         "a driver has no record of a command that it had promised\n\n\
          What happened: the driver's ledger was lost, replaced, or restored from an old backup. Whether the instrument \
          carried the command out cannot be known from records.\n\

@@ -246,7 +246,7 @@ pub(crate) async fn broker(arguments: BrokerArguments) -> anyhow::Result<u8> {
     let shutdown = arguments.life.shutdown();
     let config = broker_config(arguments.listen);
     // The broker blocks its thread for ever; the process ends around it.
-    let serving = tokio::task::spawn_blocking(move || rumqttd::Broker::new(config).start());
+    let serving = tokio::task::spawn_blocking(move || rumqttd::Broker::new(config).start().map_err(Box::new));
     tracing::info!(listen = %arguments.listen, "broker serves");
     tokio::select! {
         ended = serving => ended?.context("the broker ended")?,

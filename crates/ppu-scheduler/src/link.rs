@@ -332,7 +332,7 @@ impl Link {
         tokio::spawn(async move {
             tokio::time::sleep(ASK_AGAIN).await;
             let snapshot = handle.snapshot();
-            let still = ppu_engine_intended(&snapshot.state, &intent.key);
+            let still = is_only_intended(&snapshot.state, &intent.key);
             if still {
                 // A full queue or a lost link: the engine asks again after the next attach.
                 let _ = own.try_send(Command::Execute(intent));
@@ -342,7 +342,7 @@ impl Link {
 }
 
 /// Whether an attempt is still only intended.
-fn ppu_engine_intended(state: &ppu_engine::State, key: &CommandKey) -> bool {
+fn is_only_intended(state: &ppu_engine::State, key: &CommandKey) -> bool {
     state.find(key).is_some_and(|(run, index)| {
         state.runs.get(&run).is_some_and(|run| {
             let step = &run.steps[index];

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ppu_core::{DeviceId, Plan};
+use ppu_core::DeviceId;
 use ppu_engine::{Effect, Engine, Fact, Input, Refusal, State};
 use ppu_journal::{Journal, Recovery};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -312,10 +312,10 @@ pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
 }
 
-/// The plan of a run that was just submitted, found among the facts of the answer.
-pub(crate) fn submitted_run(facts: &[Fact]) -> Option<(ppu_core::RunId, &Plan)> {
+/// The run that was just submitted, found among the facts of the answer.
+pub(crate) fn submitted_run(facts: &[Fact]) -> Option<ppu_core::RunId> {
     facts.iter().find_map(|fact| match &fact.event {
-        ppu_engine::Event::RunSubmitted { run, plan, .. } => Some((run.clone(), &**plan)),
+        ppu_engine::Event::RunSubmitted { run, .. } => Some(run.clone()),
         _ => None,
     })
 }

@@ -240,7 +240,7 @@ impl LabService for Api {
             .map_err(|problems| invalid(&problems))?;
         let request_id = request.request_id;
         let facts = self.give(Input::SubmitPlan { plan: Box::new(plan), request_id: request_id.clone() }).await?;
-        let run = submitted_run(&facts).map(|(run, _)| run).or_else(|| {
+        let run = submitted_run(&facts).or_else(|| {
             let state = self.handle.snapshot().state;
             state.runs.iter().find(|(_, run)| run.request_id == request_id).map(|(id, _)| id.clone())
         });

@@ -93,11 +93,8 @@ pub(crate) async fn start(arguments: &UpArguments) -> anyhow::Result<Running> {
     let mut command = strings(["scheduler", "--lab", &lab_file, "--broker", &broker, "--clock-rate", &rate]);
     command.extend(strings(["--listen", &arguments.listen.to_string(), "--data"]));
     command.extend([folder.display().to_string(), "--drivers".to_owned(), drivers.display().to_string()]);
-    // The file of an earlier start would name an address that nobody serves.
-    let endpoint = folder.join("endpoint.json");
-    let earlier = roles::address(&endpoint, "grpc");
     supervisor.start("scheduler", command)?;
-    let scheduler = served(&supervisor, "scheduler", &endpoint, "grpc", earlier.as_deref()).await?;
+    let scheduler = served(&supervisor, "scheduler", &folder.join("endpoint.json"), "grpc").await?;
     let console = start_console(&mut supervisor, &data, &scheduler, arguments.console).await?;
     Ok(Running { supervisor, lab, scheduler, console, sim })
 }
@@ -177,16 +174,12 @@ async fn start_console(
     let mut command = strings(["console", "--scheduler", scheduler, "--listen", &listen.to_string(), "--address-file"]);
     command.push(file.display().to_string());
     supervisor.start("console", command)?;
-    served(supervisor, "console", &file, "http", None).await
+    served(supervisor, "console", &file, "http").await
 }
 
-async fn served(
-    supervisor: &Supervisor,
-    name: &str,
-    file: &Path,
-    key: &str,
-    _: Option<&str>,
-) -> anyhow::Result<String> {
+/// Waits until a process serves at the address that it wrote. The file of an earlier start names an address that nobody
+/// serves, so only one that takes connections counts.
+async fn served(supervisor: &Supervisor, name: &str, file: &Path, key: &str) -> anyhow::Result<String> {
     let answers = |address: String| {
         let socket: SocketAddr = address.parse().ok()?;
         std::net::TcpStream::connect_timeout(&socket, Duration::from_millis(200)).ok().map(|_| address)

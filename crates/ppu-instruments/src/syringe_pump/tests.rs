@@ -48,6 +48,10 @@ impl FakePump {
                 (self.step, self.error, self.busy_looks) = (0, 0, 2);
             }
             "T" => self.busy_looks = 0,
+            // To where it stands, through the port that is open: no motion.
+            other if FakePump::number(other, 'I').is_none() => {
+                assert_eq!(FakePump::number(other, 'A'), Some(self.step), "{other}");
+            }
             other if self.error != 7 => {
                 self.moves += 1;
                 self.port = FakePump::number(other, 'I').unwrap();

@@ -36,6 +36,9 @@ const HOLD_OFF: Duration = Duration::from_millis(600);
 const ATTEMPTS: u32 = 4;
 /// Lab time between two writes, as the field driver leaves it.
 const GAP: Duration = Duration::from_millis(100);
+/// Kelvin by which two readings of the temperature in a row may differ: a lab simulated at a thousand times real speed
+/// ramps by some kelvin between them, and a flipped bit that matters is worth more.
+const AGREE_K: u16 = 10;
 /// Pairs of readings that may disagree before the line is not believed any more.
 const AGREEMENTS: usize = 4;
 /// Lab time between two looks at a running programme.
@@ -254,8 +257,8 @@ impl Furnace {
     }
 
     async fn temperature(&mut self) -> Result<f64, Fault> {
-        let per_kelvin = 10u16.saturating_pow(self.settings.decimals.into());
-        Ok(from_word(self.agreed(register::PROCESS_VALUE, per_kelvin).await?, self.settings.decimals))
+        let within = AGREE_K.saturating_mul(10u16.saturating_pow(self.settings.decimals.into()));
+        Ok(from_word(self.agreed(register::PROCESS_VALUE, within).await?, self.settings.decimals))
     }
 
     /// A register that decisions rest on: two readings in a row must agree within a difference. Modbus TCP has no

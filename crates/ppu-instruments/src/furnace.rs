@@ -135,7 +135,7 @@ impl Furnace {
     async fn run_programme(&mut self, snapshot: &Snapshot, attention: &Attention) -> Result<Done, Fault> {
         self.write(register::RUN, 1).await?;
         let timer = LabTimer::start(attention);
-        while self.mode().await? == Mode::Reset {
+        while self.mode().await.map_err(under_way)? == Mode::Reset {
             if timer.has_passed(START_S) {
                 return Err(refused(
                     codes::FURNACE_NOT_STARTED,
@@ -144,7 +144,7 @@ impl Furnace {
             }
             attention.pause(GAP).await;
         }
-        self.stay(snapshot, true, attention).await
+        self.stay(snapshot, true, attention).await.map_err(under_way)
     }
 
     /// Stays with a programme. The highest temperature is reported only if the whole of the programme was watched.
@@ -447,7 +447,7 @@ impl Instrument for Furnace {
 
     async fn attend(&mut self, request: &Request, snapshot: &[u8], attention: &Attention) -> Result<Done, Fault> {
         match common::decode_snapshot::<Snapshot>(snapshot) {
-            Some(snapshot) => self.stay(&snapshot, false, attention).await,
+            Some(snapshot) => self.stay(&snapshot, false, attention).await.map_err(under_way),
             None => Err(common::silent(codes::FURNACE_PROGRAMME, format!("no readable snapshot of {}", request.key))),
         }
     }
@@ -507,6 +507,14 @@ impl FurnaceSettings {
                 specs::property("mode", Unit::One, "Mode of the programmer: reset, run, hold, holdback or complete."),
             ],
         }
+    }
+}
+
+/// Once the run command was taken, a refused reading refuses nothing of the anneal: what became of it is unknown.
+fn under_way(fault: Fault) -> Fault {
+    match fault {
+        Fault::Refused { code, message } => Fault::Silent { code, message },
+        other => other,
     }
 }
 

@@ -81,7 +81,7 @@ async fn masses_are_true(lab: &RunningLab, campaign: &wire::Campaign) -> anyhow:
     let readings: Vec<f64> = ledger::lines(lab.path())?
         .iter()
         .filter(|line| line["device"] == "balance" && line["action"] == "weigh")
-        .filter_map(|line| line["realised"]["gross_true_g"].as_f64().or_else(|| line["realised"]["reading_g"].as_f64()))
+        .filter_map(|line| line["realised"]["reading_g"].as_f64())
         .map(|grams| grams * 1000.0)
         .collect();
     let mut checked = 0;

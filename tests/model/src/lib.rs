@@ -1,0 +1,1 @@
+//! The protocol between scheduler and driver as a model that a machine checks.

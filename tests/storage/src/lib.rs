@@ -1,0 +1,1 @@
+//! Power loss, bit flips and failing disks against log, ledger and artifacts.

@@ -3,6 +3,7 @@
 //! Everything here is pure: bytes and numbers in, values or typed errors out. Angles are 2θ in degrees, lengths in Å
 //! unless a name says otherwise.
 
+pub mod cif;
 pub mod formats;
 pub mod forward;
 pub mod library;

@@ -5,6 +5,7 @@
 //! into these types by [`lab`], [`protocol`] and [`campaign`]; every refusal is a [`problem::Problem`] that names the
 //! place and the cure.
 
+pub mod admission;
 pub mod attempt;
 pub mod campaign;
 pub mod capability;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod suite;
+mod tables;
 mod tidy;
 
 use std::path::PathBuf;
@@ -29,6 +30,11 @@ enum Task {
     },
     /// Measures, prints a table, and writes target/bench/NAME.json.
     Bench(BenchArguments),
+    /// Writes the scattering data of ppu-diffraction anew from the XrayDB database.
+    Tables {
+        /// The file `xraydb.sqlite` of the Python package `xraydb`.
+        database: PathBuf,
+    },
     /// Checks format, layers, and the rules about source files.
     Tidy,
 }
@@ -52,6 +58,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test { require_peers, filter } => suite::run(require_peers, &filter),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Tables { database } => tables::run(&database),
         Task::Tidy => tidy::run(),
     };
     match result {

@@ -3,13 +3,21 @@
 mod cell;
 mod elements;
 mod error;
+pub(crate) mod geometry;
 mod phase;
-mod reflections;
+pub(crate) mod planes;
+pub(crate) mod reflections;
 mod symmetry;
+#[rustfmt::skip]
+mod table;
 
 pub use cell::Cell;
-pub use elements::Element;
+pub use elements::{Scattering, Tube};
 pub use error::StructureError;
 pub use phase::{Occupant, Phase, Site};
 pub use reflections::Reflection;
 pub use symmetry::{Operator, SpaceGroup};
+pub use table::Element;
+
+/// A crystal structure as a file states it: the checked [`Phase`] itself.
+pub type Structure = Phase;

@@ -1,4 +1,4 @@
-use super::{Cell, Element, Reflection, SpaceGroup, StructureError, reflections};
+use super::{Cell, Element, Reflection, Scattering, SpaceGroup, StructureError, Tube, reflections};
 
 /// Atoms per cubic ångström and g/mol to g/cm³: 1e24 Å³/cm³ divided by Avogadro's number.
 const GRAMS_PER_CM3: f64 = 1.660_539_07;
@@ -28,8 +28,10 @@ pub struct Site {
     pub position: [f64; 3],
     /// Everything that shares the site.
     pub occupants: Vec<Occupant>,
-    /// Isotropic displacement B = 8π²⟨u²⟩ in Å².
+    /// Isotropic displacement B = 8π²⟨u²⟩ in Å². With [`Site::u_aniso`] it is not used.
     pub b_iso: f64,
+    /// Anisotropic displacement U11, U22, U33, U12, U13, U23 in Å² in the convention of CIF, in place of `b_iso`.
+    pub u_aniso: Option<[f64; 6]>,
 }
 
 impl Site {
@@ -41,8 +43,23 @@ impl Site {
             .filter(|(_, occupancy)| *occupancy != 0.0)
             .map(|&(element, occupancy)| Occupant { element, occupancy })
             .collect();
-        Self { label: label.to_owned(), position, occupants, b_iso }
+        Self { label: label.to_owned(), position, occupants, b_iso, u_aniso: None }
     }
+
+    /// The same site with anisotropic displacement U11, U22, U33, U12, U13, U23 in Å².
+    #[must_use]
+    pub fn with_u_aniso(self, u: [f64; 6]) -> Self {
+        Self { u_aniso: Some(u), ..self }
+    }
+}
+
+/// One atom of an orbit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Image {
+    /// Fractional coordinates from 0 to 1.
+    pub(crate) position: [f64; 3],
+    /// Rotation of the operation that brought the site here.
+    pub(crate) rotation: [[i32; 3]; 3],
 }
 
 /// A crystalline phase: a checked cell, the operations of its space group and its sites.
@@ -52,7 +69,7 @@ pub struct Phase {
     cell: Cell,
     group: SpaceGroup,
     sites: Vec<Site>,
-    orbits: Vec<Vec<[f64; 3]>>,
+    orbits: Vec<Vec<Image>>,
     pseudo_equivalent_axes: Vec<[i32; 3]>,
 }
 
@@ -151,25 +168,37 @@ impl Phase {
     /// Linear attenuation coefficient μ in cm⁻¹ at Cu Kα for the dense crystal.
     #[must_use]
     pub fn linear_attenuation_per_cm(&self) -> f64 {
-        let absorbed: f64 = self
-            .contents()
-            .map(|(element, atoms)| atoms * element.molar_mass() * element.mass_attenuation_cm2_per_g())
-            .sum();
-        GRAMS_PER_CM3 * absorbed / self.cell_volume_a3()
+        self.linear_attenuation_at(Tube::Cu)
     }
 
     /// Reflections with spacing d ≥ `d_min` Å in the order of falling d; extinct and vanishing ones are left out.
     #[must_use]
     pub fn reflections(&self, d_min: f64) -> Vec<Reflection> {
-        reflections::list(self, d_min)
+        self.reflections_with(d_min, &|element| element.scattering(Tube::Cu))
     }
 
-    /// Every atom position of each site, in the order of [`Phase::sites`].
-    pub(super) fn orbits(&self) -> &[Vec<[f64; 3]>] {
+    /// [`Phase::reflections`] with other scattering data, for example of another tube.
+    #[must_use]
+    pub fn reflections_with(&self, d_min: f64, scattering: &dyn Fn(Element) -> Scattering) -> Vec<Reflection> {
+        reflections::list(self, d_min, scattering)
+    }
+
+    /// Every atom of each site, in the order of [`Phase::sites`].
+    pub(crate) fn orbits(&self) -> &[Vec<Image>] {
         &self.orbits
     }
 
-    fn contents(&self) -> impl Iterator<Item = (Element, f64)> + '_ {
+    /// Linear attenuation coefficient μ in cm⁻¹ of the dense crystal for the Kα lines of a tube.
+    #[must_use]
+    pub fn linear_attenuation_at(&self, tube: Tube) -> f64 {
+        let absorbed: f64 = self
+            .contents()
+            .map(|(element, atoms)| atoms * element.molar_mass() * element.mass_attenuation_at(tube))
+            .sum();
+        GRAMS_PER_CM3 * absorbed / self.cell_volume_a3()
+    }
+
+    pub(crate) fn contents(&self) -> impl Iterator<Item = (Element, f64)> + '_ {
         self.sites.iter().zip(&self.orbits).flat_map(|(site, orbit)| {
             site.occupants.iter().map(|occupant| (occupant.element, occupant.occupancy * orbit.len() as f64))
         })
@@ -184,6 +213,11 @@ fn check_site(phase: &str, site: &Site) -> Result<(), StructureError> {
     if !(0.0..=LARGEST_B).contains(&site.b_iso) {
         return Err(bad("displacement parameter"));
     }
+    // U = B/8π², so that the largest U is the largest B over 79.
+    let fits = |u: [f64; 6]| u.iter().all(|u| u.abs() < LARGEST_B / 79.0) && u[..3].iter().all(|u| *u >= 0.0);
+    if !site.u_aniso.is_none_or(fits) {
+        return Err(bad("anisotropic displacement parameter"));
+    }
     if !site.occupants.iter().all(|occupant| (0.0..=LARGEST_OCCUPANCY).contains(&occupant.occupancy)) {
         return Err(bad("occupancy"));
     }
@@ -191,18 +225,18 @@ fn check_site(phase: &str, site: &Site) -> Result<(), StructureError> {
 }
 
 /// The distinct images of a point in one cell.
-fn orbit(group: &SpaceGroup, position: [f64; 3]) -> Vec<[f64; 3]> {
-    let mut points: Vec<[f64; 3]> = Vec::new();
+fn orbit(group: &SpaceGroup, position: [f64; 3]) -> Vec<Image> {
+    let mut points: Vec<Image> = Vec::new();
     for operator in group.operators() {
         let image = operator.apply(position).map(|x| x.rem_euclid(1.0));
         let known = points.iter().any(|point| {
-            point.iter().zip(&image).all(|(a, b)| {
+            point.position.iter().zip(&image).all(|(a, b)| {
                 let gap = (a - b).abs();
                 gap.min(1.0 - gap) < SAME_POINT
             })
         });
         if !known {
-            points.push(image);
+            points.push(Image { position: image, rotation: operator.rotation });
         }
     }
     points

@@ -1,11 +1,14 @@
-use std::collections::BTreeSet;
-use std::f64::consts::TAU;
-
-use super::{Operator, Phase};
+use super::geometry::Atoms;
+use super::planes::{self, Plane};
+use super::{Element, Phase, Scattering};
 
 /// Reflections weaker than this share of the strongest m|F|² are left out: a long list of structural zeros costs time
 /// and changes no count.
 const VANISHING: f64 = 1e-7;
+/// From this many planes on, form factors are interpolated.
+const MANY_PLANES: usize = 400;
+/// Intervals of that interpolation: with third-order polynomials in s they keep 1e-8 of the steepest form factor.
+const INTERVALS: usize = 256;
 
 /// One set of symmetry-equivalent lattice planes.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,84 +26,122 @@ pub struct Reflection {
 }
 
 /// Lists the reflections of a phase down to `d_min` Å.
-pub(super) fn list(phase: &Phase, d_min: f64) -> Vec<Reflection> {
-    let Some(reciprocal) = phase.cell().reciprocal_metric() else { return Vec::new() };
-    let limit = 1.0 / (d_min * d_min);
-    // |h| <= a / d_min holds in every cell because a is the longest spacing that index can have.
-    let bound = |edge: f64| (edge / d_min).floor() as i32;
-    let (h_max, k_max, l_max) = (bound(phase.cell().a), bound(phase.cell().b), bound(phase.cell().c));
-    let mut seen = BTreeSet::new();
-    let mut found = Vec::new();
-    // Half of reciprocal space is enough: the other half holds the Friedel mates.
-    for h in 0..=h_max {
-        for k in -k_max..=k_max {
-            for l in -l_max..=l_max {
-                let hkl = [h, k, l];
-                let g = &reciprocal;
-                let (x, y, z) = (f64::from(h), f64::from(k), f64::from(l));
-                let q = g[(0, 0)] * x * x
-                    + g[(1, 1)] * y * y
-                    + g[(2, 2)] * z * z
-                    + 2.0 * (g[(0, 1)] * x * y + g[(0, 2)] * x * z + g[(1, 2)] * y * z);
-                if q > limit || q <= 0.0 || hkl < [0, 0, 0] || seen.contains(&hkl) {
-                    continue;
-                }
-                let equivalents = equivalents(phase.group().operators(), hkl);
-                for plane in &equivalents {
-                    seen.insert(*plane);
-                }
-                if phase.group().operators().iter().any(|operator| operator.forbids(hkl)) {
-                    continue;
-                }
-                let multiplicity = 2 * u32::try_from(equivalents.len()).unwrap_or(u32::MAX / 2);
-                let f_squared = f_squared(phase, hkl, q);
-                let hkl = *equivalents.last().expect("a plane is equivalent to itself");
-                found.push(Reflection { hkl, multiplicity, d: 1.0 / q.sqrt(), f_squared, equivalents });
-            }
-        }
-    }
-    let strength = |reflection: &Reflection| f64::from(reflection.multiplicity) * reflection.f_squared;
-    let strongest = found.iter().map(strength).fold(0.0, f64::max);
-    found.retain(|reflection| strength(reflection) > VANISHING * strongest);
+pub(super) fn list(phase: &Phase, d_min: f64, scattering: &dyn Fn(Element) -> Scattering) -> Vec<Reflection> {
+    let mut found: Vec<Reflection> = strengths(phase, 1.0 / (d_min * d_min), scattering)
+        .into_iter()
+        .map(|(Plane { hkl, q, multiplicity }, f_squared)| {
+            let equivalents = planes::equivalents(phase.group(), hkl);
+            Reflection { hkl, multiplicity, d: 1.0 / q.sqrt(), f_squared, equivalents }
+        })
+        .collect();
     found.sort_by(|a, b| b.d.total_cmp(&a.d).then(a.hkl.cmp(&b.hkl)));
     found
 }
 
-/// The distinct planes hᵀR, one of each Friedel pair: the member that is not below (0,0,0) in lexical order.
-fn equivalents(operators: &[Operator], hkl: [i32; 3]) -> Vec<[i32; 3]> {
-    let planes: BTreeSet<[i32; 3]> = operators
-        .iter()
-        .map(|operator| {
-            let plane = operator.transform_hkl(hkl);
-            if plane < [0, 0, 0] { plane.map(|index| -index) } else { plane }
-        })
-        .collect();
-    planes.into_iter().collect()
-}
-
-/// ½(|F(h)|² + |F(-h)|²) = |A|² + |B|², where A gathers f0 + f' and B gathers f'' over the geometric sums of the sites.
-fn f_squared(phase: &Phase, hkl: [i32; 3], q: f64) -> f64 {
-    let s2 = q / 4.0;
-    let s = s2.sqrt();
-    let (mut a, mut b) = ([0.0; 2], [0.0; 2]);
-    for (site, orbit) in phase.sites().iter().zip(phase.orbits()) {
-        let mut geometric = [0.0; 2];
-        for point in orbit {
-            let angle = TAU * (0..3).map(|k| f64::from(hkl[k]) * point[k]).sum::<f64>();
-            let (sin, cos) = angle.sin_cos();
-            geometric[0] += cos;
-            geometric[1] += sin;
-        }
-        let displacement = (-site.b_iso * s2).exp();
-        for occupant in &site.occupants {
-            let (f1, f2) = occupant.element.anomalous();
-            let real = occupant.occupancy * displacement * (occupant.element.form_factor(s) + f1);
-            let imaginary = occupant.occupancy * displacement * f2;
+/// Every plane up to q = `limit` (Å⁻²) that scatters, with its |F|² in electrons², in lexical order.
+pub(crate) fn strengths(phase: &Phase, limit: f64, scattering: &dyn Fn(Element) -> Scattering) -> Vec<(Plane, f64)> {
+    let planes = planes::unique(phase, limit);
+    let kinds = kinds(phase);
+    let sites: Vec<Vec<usize>> = kinds.iter().map(|kind| kind.sites.clone()).collect();
+    let sums = Atoms::new(phase, &sites).sums(&planes);
+    let factors = FormFactors::new(phase, limit.sqrt() / 2.0, planes.len(), scattering);
+    let mut f0 = vec![0.0; factors.elements.len()];
+    let strength = |(plane, sums): (&Plane, &[[f64; 2]])| {
+        let s2 = plane.q / 4.0;
+        factors.at(s2.sqrt(), &mut f0);
+        let (mut a, mut b) = ([0.0; 2], [0.0; 2]);
+        for (kind, sum) in kinds.iter().zip(sums) {
+            let (mut real, mut imaginary) = (0.0, 0.0);
+            for occupant in &phase.sites()[kind.sites[0]].occupants {
+                let index = factors.index(occupant.element);
+                let (f1, f2) = (factors.data[index].f1, factors.data[index].f2);
+                real += occupant.occupancy * (f0[index] + f1);
+                imaginary += occupant.occupancy * f2;
+            }
+            let displacement = if kind.b_iso == 0.0 { 1.0 } else { (-kind.b_iso * s2).exp() };
             for part in 0..2 {
-                a[part] += real * geometric[part];
-                b[part] += imaginary * geometric[part];
+                a[part] += displacement * real * sum[part];
+                b[part] += displacement * imaginary * sum[part];
             }
         }
+        (*plane, a[0] * a[0] + a[1] * a[1] + b[0] * b[0] + b[1] * b[1])
+    };
+    let mut found: Vec<(Plane, f64)> = planes.iter().zip(sums.chunks(kinds.len())).map(strength).collect();
+    let weight = |(plane, f_squared): &(Plane, f64)| f64::from(plane.multiplicity) * f_squared;
+    let strongest = found.iter().map(weight).fold(0.0, f64::max);
+    found.retain(|entry| weight(entry) > VANISHING * strongest);
+    found
+}
+
+/// Sites with the same occupants and isotropic displacement.
+struct Kind {
+    sites: Vec<usize>,
+    b_iso: f64,
+}
+
+fn kinds(phase: &Phase) -> Vec<Kind> {
+    let mut kinds: Vec<Kind> = Vec::new();
+    for (index, site) in phase.sites().iter().enumerate() {
+        let b_iso = if site.u_aniso.is_some() { 0.0 } else { site.b_iso };
+        let same = |kind: &&mut Kind| kind.b_iso == b_iso && phase.sites()[kind.sites[0]].occupants == site.occupants;
+        match kinds.iter_mut().find(same) {
+            Some(kind) => kind.sites.push(index),
+            None => kinds.push(Kind { sites: vec![index], b_iso }),
+        }
     }
-    a[0] * a[0] + a[1] * a[1] + b[0] * b[0] + b[1] * b[1]
+    kinds
+}
+
+/// f0 of every element of a phase, exact for short lists and by Hermite polynomials in s for long ones.
+struct FormFactors {
+    elements: Vec<Element>,
+    data: Vec<Scattering>,
+    /// Value and slope by s times the interval, for each node and element.
+    nodes: Vec<[f64; 2]>,
+    per_s: f64,
+}
+
+impl FormFactors {
+    fn new(phase: &Phase, s_max: f64, planes: usize, scattering: &dyn Fn(Element) -> Scattering) -> Self {
+        let mut elements: Vec<Element> = phase.contents().map(|(element, _)| element).collect();
+        elements.sort_unstable();
+        elements.dedup();
+        let data: Vec<Scattering> = elements.iter().map(|element| scattering(*element)).collect();
+        let per_s = INTERVALS as f64 / s_max;
+        let mut nodes = Vec::new();
+        if planes >= MANY_PLANES {
+            for node in 0..=INTERVALS + 1 {
+                let s = node as f64 / per_s;
+                for entry in &data {
+                    let (value, by_s2) = entry.f0_and_slope(s * s);
+                    nodes.push([value, 2.0 * s * by_s2 / per_s]);
+                }
+            }
+        }
+        Self { elements, data, nodes, per_s }
+    }
+
+    fn index(&self, element: Element) -> usize {
+        self.elements.iter().position(|known| *known == element).unwrap_or(0)
+    }
+
+    fn at(&self, s: f64, f0: &mut [f64]) {
+        if self.nodes.is_empty() {
+            for (value, entry) in f0.iter_mut().zip(&self.data) {
+                *value = entry.f0(s * s);
+            }
+            return;
+        }
+        let place = s * self.per_s;
+        let cell = (place as usize).min(INTERVALS);
+        let t = place - cell as f64;
+        let count = self.data.len();
+        for (index, value) in f0.iter_mut().enumerate() {
+            let [low, low_slope] = self.nodes[cell * count + index];
+            let [high, high_slope] = self.nodes[(cell + 1) * count + index];
+            let rise = high - low;
+            let (first, second) = (low_slope - rise, rise - high_slope);
+            *value = low + t * (rise + (1.0 - t) * (first * (1.0 - t) + second * t));
+        }
+    }
 }

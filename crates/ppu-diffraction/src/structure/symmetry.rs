@@ -66,14 +66,13 @@ impl Operator {
     /// The row vector hᵀR: the reflection that this operation makes equivalent to `hkl`.
     #[must_use]
     pub fn transform_hkl(&self, hkl: [i32; 3]) -> [i32; 3] {
-        std::array::from_fn(|column| (0..3).map(|row| hkl[row] * self.rotation[row][column]).sum())
+        turn(hkl, &self.rotation)
     }
 
     /// True when this operation alone extinguishes `hkl`: hᵀR = h while h·t is not an integer.
     #[must_use]
     pub fn forbids(&self, hkl: [i32; 3]) -> bool {
-        let phase: i32 = (0..3).map(|k| hkl[k] * self.translation[k]).sum();
-        phase.rem_euclid(TRANSLATION_UNIT) != 0 && self.transform_hkl(hkl) == hkl
+        !is_whole(hkl, self.translation) && self.transform_hkl(hkl) == hkl
     }
 
     fn determinant(&self) -> i32 {
@@ -81,6 +80,19 @@ impl Operator {
         r[0][0] * (r[1][1] * r[2][2] - r[1][2] * r[2][1]) - r[0][1] * (r[1][0] * r[2][2] - r[1][2] * r[2][0])
             + r[0][2] * (r[1][0] * r[2][1] - r[1][1] * r[2][0])
     }
+}
+
+/// The row vector hᵀR.
+pub(super) fn turn(hkl: [i32; 3], rotation: &[[i32; 3]; 3]) -> [i32; 3] {
+    std::array::from_fn(|column| {
+        hkl[0] * rotation[0][column] + hkl[1] * rotation[1][column] + hkl[2] * rotation[2][column]
+    })
+}
+
+/// True when h·t is an integer for a translation in units of 1/24.
+pub(super) fn is_whole(hkl: [i32; 3], translation: [i32; 3]) -> bool {
+    let phase = hkl[0] * translation[0] + hkl[1] * translation[1] + hkl[2] * translation[2];
+    phase.rem_euclid(TRANSLATION_UNIT) == 0
 }
 
 /// Reads one component such as `x-y+1/2` or `-z+0.25`: the row of R, and t in 1/24.
@@ -127,6 +139,8 @@ fn parse_translation(term: &str) -> Option<i32> {
 pub struct SpaceGroup {
     name: String,
     operators: Vec<Operator>,
+    laue_rotations: Vec<[[i32; 3]; 3]>,
+    centring: Vec<[i32; 3]>,
 }
 
 impl SpaceGroup {
@@ -153,7 +167,24 @@ impl SpaceGroup {
             next += 1;
         }
         found.sort_unstable();
-        Ok(Self { name: name.to_owned(), operators: found })
+        let opposite = |rotation: [[i32; 3]; 3]| rotation.map(|row| row.map(|entry| -entry));
+        let folded = found.iter().map(|operator| operator.rotation.max(opposite(operator.rotation)));
+        let laue_rotations = folded.collect::<std::collections::BTreeSet<_>>().into_iter().collect();
+        let pure = |operator: &&Operator| {
+            operator.rotation == Operator::IDENTITY.rotation && operator.translation != [0, 0, 0]
+        };
+        let centring = found.iter().filter(pure).map(|operator| operator.translation).collect();
+        Ok(Self { name: name.to_owned(), operators: found, laue_rotations, centring })
+    }
+
+    /// The distinct rotations, one of each pair R and -R: those of the Laue class.
+    pub(crate) fn laue_rotations(&self) -> &[[[i32; 3]; 3]] {
+        &self.laue_rotations
+    }
+
+    /// Lattice translations other than those of the cell, in units of 1/24.
+    pub(crate) fn centring(&self) -> &[[i32; 3]] {
+        &self.centring
     }
 
     /// Hermann-Mauguin symbol or whatever name was given.

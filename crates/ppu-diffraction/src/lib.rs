@@ -11,4 +11,5 @@ pub mod pattern;
 mod peak;
 pub mod profile;
 pub mod quantify;
+pub mod refine;
 pub mod structure;

@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 /// Solves H x = g for a symmetric positive matrix after scaling its diagonal to one. A direction without information
 /// gets a ridge too small to matter for any other.
-pub(super) fn solve(h: &DMatrix<f64>, g: &DVector<f64>) -> Option<DVector<f64>> {
+pub(crate) fn solve(h: &DMatrix<f64>, g: &DVector<f64>) -> Option<DVector<f64>> {
     let (scaled, scale) = scaled(h);
     let right = DVector::from_fn(g.len(), |i, _| g[i] * scale[i]);
     let solution = factor(scaled)?.solve(&right);
@@ -12,7 +12,7 @@ pub(super) fn solve(h: &DMatrix<f64>, g: &DVector<f64>) -> Option<DVector<f64>> 
 }
 
 /// The inverse of a symmetric positive matrix, with the same scaling.
-pub(super) fn inverse(h: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+pub(crate) fn inverse(h: &DMatrix<f64>) -> Option<DMatrix<f64>> {
     let (scaled, scale) = scaled(h);
     let inverse = factor(scaled)?.inverse();
     Some(DMatrix::from_fn(h.nrows(), h.ncols(), |i, j| inverse[(i, j)] * scale[i] * scale[j]))
@@ -39,7 +39,7 @@ fn factor(mut scaled: DMatrix<f64>) -> Option<nalgebra::Cholesky<f64, nalgebra::
 
 /// Minimises ½ xᵀHx - gᵀx with the first `bounded` unknowns held at or above zero (active set on the normal matrix).
 /// Returns nothing when the matrix is singular beyond repair.
-pub(super) fn non_negative(h: &DMatrix<f64>, g: &DVector<f64>, bounded: usize) -> Option<DVector<f64>> {
+pub(crate) fn non_negative(h: &DMatrix<f64>, g: &DVector<f64>, bounded: usize) -> Option<DVector<f64>> {
     let size = g.len();
     let mut free = vec![true; size];
     // Each round frees or fixes one unknown; a cycle is cut by this bound and leaves an admissible point.

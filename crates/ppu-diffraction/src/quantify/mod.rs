@@ -8,7 +8,7 @@
 //! Diffraction sees crystals only: every fraction is of the crystalline part.
 
 mod fit;
-mod linear;
+pub(crate) mod linear;
 mod model;
 mod report;
 

@@ -18,6 +18,3 @@ pub use phase::{Occupant, Phase, Site};
 pub use reflections::Reflection;
 pub use symmetry::{Operator, SpaceGroup};
 pub use table::Element;
-
-/// A crystal structure as a file states it: the checked [`Phase`] itself.
-pub type Structure = Phase;

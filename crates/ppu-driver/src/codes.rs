@@ -24,3 +24,7 @@ pub const ARTIFACT_LOST: &str = "E0304";
 pub const SCHEDULER_SILENT: &str = "E0305";
 /// Somebody asked for the safe state.
 pub const MADE_SAFE: &str = "E0306";
+/// Something that must be true before a command begins was not.
+pub const PRECONDITION: &str = "E0307";
+/// The ledger is not the one that the scheduler's journal knows.
+pub const MEMORY_DOUBT: &str = "E0308";

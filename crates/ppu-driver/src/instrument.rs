@@ -1,6 +1,8 @@
 //! The one trait of a driver: an instrument with its real parts and verbs behind it.
 
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use ppu_core::{Arguments, Manifest, PositionId, SampleId, Value};
@@ -111,9 +113,52 @@ pub struct Attention {
     pub clock_rate: f64,
     /// Becomes true when the running command should end (Abort, MakeSafe).
     pub abort: watch::Receiver<bool>,
+    /// Whether bytes that act may be with the device.
+    told: Arc<AtomicBool>,
 }
 
+/// # Refusals after the device was told
+///
+/// [`Fault::Refused`] says that nothing happened. Once bytes that act are on their way, only two things can say that: the
+/// direct reply to the command that acts, and a readback that could not look so if anything had happened (CLASS-1). A
+/// refused *reading* refuses nothing of the action. So an instrument says [`Attention::telling`] before such bytes, and
+/// from then on a refusal counts only if it was made by [`Attention::nothing_happened`]; the kit takes any other for
+/// silence, whatever the instrument makes of it.
 impl Attention {
+    /// Attention for one instrument; nothing has been told yet.
+    pub fn new(clock_rate: f64, abort: watch::Receiver<bool>) -> Self {
+        Self { clock_rate, abort, told: Arc::default() }
+    }
+
+    /// Another command begins: nothing of it has been told.
+    pub fn begin(&self) {
+        self.told.store(false, Ordering::SeqCst);
+    }
+
+    /// Bytes that act go out next, or went out before (as for [`Instrument::attend`]).
+    pub fn telling(&self) {
+        self.told.store(true, Ordering::SeqCst);
+    }
+
+    /// Whether bytes that act may be with the device.
+    pub fn has_told(&self) -> bool {
+        self.told.load(Ordering::SeqCst)
+    }
+
+    /// The refusal of a command that acts, where the direct reply to it or a readback proves that nothing happened.
+    pub fn nothing_happened(&self, code: &'static str, message: impl Into<String>) -> Fault {
+        self.begin();
+        Fault::Refused { code, message: message.into() }
+    }
+
+    /// What a fault means now: after the device was told, a refusal that nothing proves is silence.
+    pub fn honest(&self, fault: Fault) -> Fault {
+        match fault {
+            Fault::Refused { code, message } if self.has_told() => Fault::Silent { code, message },
+            other => other,
+        }
+    }
+
     /// Waits for a span of *lab* time. Poll intervals and host-timed actions use it, so that a lab simulated at a
     /// thousand times real speed needs no other driver; time-outs of the line stay in real time.
     pub async fn pause(&self, lab_time: Duration) {

@@ -8,17 +8,16 @@ mod state;
 pub use state::{Attempt, LedgerState, RecordError};
 
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ppu_core::DeviceId;
+use ppu_host::Host;
 use ppu_proto::journal::v1::{DriverBooted, LedgerCreated, LedgerRecord, LedgerTailCut, ledger_record::Event};
 use ppu_store::{
     AppendError, Disk, Log, LogId, LogOptions, LogReader, LogWriter, OpenError, Preparation, ReadError, SequenceRange,
 };
 use prost::Message as _;
 use tokio::sync::{Mutex, MutexGuard, oneshot, watch};
-
-use crate::clock;
 
 /// A ledger grows by about a kilobyte a step, so 1 MiB is a week of a busy instrument.
 const SEGMENT_BYTES: u64 = 1 << 20;
@@ -91,6 +90,7 @@ type ReadRecords = dyn Fn(u64, u64) -> Result<Vec<(u64, LedgerRecord)>, LedgerOp
 
 /// The ledger of one device.
 pub struct Ledger {
+    host: Arc<dyn Host>,
     writer: RwLock<Option<LogWriter>>,
     read: Box<ReadRecords>,
     state: RwLock<LedgerState>,
@@ -114,8 +114,13 @@ pub struct Turn<'a> {
 
 impl Ledger {
     /// Opens or makes the ledger, replays it, and records the start of the driver. Blocks on the disk.
-    pub fn open<D: Disk>(disk: D, directory: &Path, device: &DeviceId) -> Result<Ledger, LedgerOpenError> {
-        let options = LogOptions::create(LogId(rand::random())).with_segment_bytes(SEGMENT_BYTES);
+    pub fn open<D: Disk>(
+        host: Arc<dyn Host>,
+        disk: D,
+        directory: &Path,
+        device: &DeviceId,
+    ) -> Result<Ledger, LedgerOpenError> {
+        let options = LogOptions::create(LogId(host.random())).with_segment_bytes(SEGMENT_BYTES);
         let (log, opened) = Log::open(disk, directory, options)
             .map_err(|source| LedgerOpenError::Log { directory: directory.to_owned(), source })?;
         let reader = log.reader();
@@ -135,15 +140,22 @@ impl Ledger {
             return Err(LedgerOpenError::OtherDevice { expected: device.clone(), found: state.device });
         }
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        let booted = DriverBooted { boot: state.boot + 1, version, machine_boot: clock::machine_boot() };
+        let nonce: [u8; 16] = host.random();
+        let machine_boot = host.machine_boot();
+        let booted = DriverBooted { boot: state.boot + 1, version, machine_boot, nonce: nonce.to_vec() };
         first.push(Event::Booted(booted));
-        let writer = LogWriter::spawn(log).map_err(LedgerOpenError::Thread)?;
-        let records = stamped(first);
+        let writer = if host.has_threads() {
+            LogWriter::spawn(log).map_err(LedgerOpenError::Thread)?
+        } else {
+            LogWriter::without_thread(log)
+        };
+        let records = stamped(&*host, first);
         let range = writer.append(encoded(&records)).map_err(|error| LedgerOpenError::Boot(error.into()))?;
         for (dseq, record) in range.iter().zip(&records) {
             state.apply(dseq, record).map_err(|source| LedgerOpenError::Record { dseq, source })?;
         }
         Ok(Ledger {
+            host,
             writer: RwLock::new(Some(writer)),
             read: Box::new(move |from, to| read_records(&reader, from, to)),
             last_dseq: watch::Sender::new(state.last_dseq),
@@ -240,7 +252,7 @@ impl Turn<'_> {
 
     /// Records events, all or none: returns when they are durable and taken in.
     pub async fn commit(&mut self, events: Vec<Event>) -> Result<SequenceRange, CommitError> {
-        let records = stamped(events);
+        let records = stamped(&*self.ledger.host, events);
         // What replay would refuse must never reach the log, so it is tried on a copy first.
         let mut next = self.state().clone();
         for (record, dseq) in records.iter().zip(next.last_dseq + 1..) {
@@ -275,8 +287,8 @@ pub(crate) fn explained(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn stamped(events: Vec<Event>) -> Vec<LedgerRecord> {
-    let (wall_ns, boot_ns) = (clock::wall_ns(), clock::boot_ns());
+fn stamped(host: &dyn Host, events: Vec<Event>) -> Vec<LedgerRecord> {
+    let (wall_ns, boot_ns) = (host.wall_ns(), host.boot_ns());
     events.into_iter().map(|event| LedgerRecord { wall_ns, boot_ns, event: Some(event) }).collect()
 }
 

@@ -1,6 +1,5 @@
 //! The kit for writing a driver process: server, command ledger, lease, telemetry, transports.
 
-pub mod clock;
 pub mod codes;
 pub mod instrument;
 pub mod ledger;

@@ -3,9 +3,12 @@
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ppu_core::{DeviceId, Manifest, PositionId};
+use ppu_host::{Host, RealHost};
+use ppu_store::AnyDisk;
 
 /// Everything that a driver process is told at its start.
 #[derive(Debug, Clone)]
@@ -28,12 +31,19 @@ pub struct DriverOptions {
     pub start_watchdog: Duration,
     /// T2: after this time without a heartbeat the device is made safe; `None` where it may go on by itself.
     pub safe_watchdog: Option<Duration>,
+    /// Whether a running command is told to end at T2. A command of class `Continuing` goes on in any case, and so does
+    /// one whose motion ends by itself: the next one does not begin (reliability 4.6).
+    pub stop_when_silent: bool,
     /// How hard a silent instrument is asked what became of a command.
     pub recovery: RecoveryLimits,
     /// Lab time between two readings of the properties; in real time never less than 100 ms.
     pub poll_interval: Duration,
     /// How long MakeSafe waits in real time for the device's word before it answers "not confirmed yet".
     pub safe_answer_within: Duration,
+    /// The computer under the process.
+    pub host: Arc<dyn Host>,
+    /// Where ledger and artifacts are written.
+    pub disk: AnyDisk,
 }
 
 impl DriverOptions {
@@ -50,9 +60,12 @@ impl DriverOptions {
             clock_rate: 1.0,
             start_watchdog: Duration::from_secs(3),
             safe_watchdog: None,
+            stop_when_silent: true,
             recovery: RecoveryLimits::default(),
             poll_interval: Duration::from_secs(1),
             safe_answer_within: Duration::from_secs(10),
+            host: Arc::new(RealHost),
+            disk: AnyDisk::real(),
         }
     }
 }

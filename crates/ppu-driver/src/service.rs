@@ -15,11 +15,10 @@ use std::time::Duration;
 
 use ppu_core::ActionClass;
 use ppu_proto::device::v1::device_service_server::DeviceServiceServer;
-use ppu_store::{ArtifactError, ArtifactStore, Disk, RealDisk};
+use ppu_store::{ArtifactError, ArtifactStore};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use crate::clock;
 use crate::instrument::Instrument;
 use crate::ledger::{Ledger, LedgerOpenError};
 use crate::options::{DriverOptions, ManifestError, check_manifest};
@@ -60,30 +59,19 @@ pub struct Driver {
 impl Driver {
     /// Opens ledger and artifacts in the directory, reconciles in the background, and begins to serve the instrument.
     pub async fn start<I: Instrument>(options: DriverOptions, instrument: I) -> Result<Driver, StartError> {
-        Self::start_with_ledger_on(RealDisk, options, instrument).await
-    }
-
-    /// As [`Driver::start`], with the ledger on another disk: for tests of a disk that fails.
-    pub async fn start_with_ledger_on<I: Instrument>(
-        disk: impl Disk,
-        options: DriverOptions,
-        instrument: I,
-    ) -> Result<Driver, StartError> {
         let manifest = instrument.describe();
         check_manifest(&manifest)?;
         if !options.clock_rate.is_finite() || options.clock_rate <= 0.0 {
             return Err(StartError::ClockRate(options.clock_rate));
         }
         let (directory, device) = (options.directory.clone(), options.device.clone());
-        let opened = tokio::task::spawn_blocking(move || -> Result<_, StartError> {
-            let artifacts = ArtifactStore::open(RealDisk, directory.join("artifacts"))?;
+        let (host, disk) = (Arc::clone(&options.host), options.disk.clone());
+        let open = move || -> Result<_, StartError> {
+            let artifacts = ArtifactStore::open(disk.clone(), directory.join("artifacts"))?;
             artifacts.clear_incoming()?;
-            Ok((Ledger::open(disk, &directory.join("ledger"), &device)?, artifacts))
-        });
-        let (ledger, artifacts) = match opened.await {
-            Ok(opened) => opened?,
-            Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+            Ok((Ledger::open(host, disk, &directory.join("ledger"), &device)?, artifacts))
         };
+        let (ledger, artifacts) = options.host.do_blocking(open).await?;
         let (safe_lane, safe_requests) = mpsc::channel(LANE);
         let (read_lane, read_requests) = mpsc::channel(LANE);
         let shared = Shared::new(options, manifest, ledger, artifacts, safe_lane, read_lane);
@@ -124,9 +112,8 @@ impl Driver {
             }
         }
         let shared = Arc::clone(&self.shared);
-        if let Err(error) = tokio::task::spawn_blocking(move || shared.ledger.close()).await {
-            tracing::error!(%error, "the ledger was not closed");
-        }
+        let host = Arc::clone(&shared.options.host);
+        host.do_blocking(move || shared.ledger.close()).await;
     }
 
     /// Waits until the instrument task has ended by itself, which happens only when the ledger failed or the task
@@ -153,7 +140,7 @@ async fn watch_over(shared: Arc<Shared>) {
     let mut was_open = false;
     loop {
         ticks.tick().await;
-        let now_ns = clock::boot_ns();
+        let now_ns = shared.options.host.boot_ns();
         let (open, safe_due) = {
             let mut gate = shared.gate();
             (gate.check(now_ns).is_ok(), gate.safe_state_due(now_ns))
@@ -170,7 +157,9 @@ async fn watch_over(shared: Arc<Shared>) {
                 tracing::warn!("the lane for the safe state is full");
             }
             // What runs on without us is not stopped by our silence (class Continuing); it is made safe when it has ended.
-            if shared.running_class().is_some_and(|class| class != ActionClass::Continuing) {
+            if shared.options.stop_when_silent
+                && shared.running_class().is_some_and(|class| class != ActionClass::Continuing)
+            {
                 shared.abort.send_replace(true);
             }
             shared.wake.notify_one();

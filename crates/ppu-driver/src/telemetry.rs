@@ -43,7 +43,7 @@ impl Telemetry {
 
 /// The values of all metrics now: the properties of the manifest and the driver's own.
 fn samples(shared: &Shared) -> Vec<(String, Sample)> {
-    let now_ms = crate::clock::wall_ms();
+    let now_ms = shared.options.host.wall_ms();
     let own = |value: MetricValue| Sample { value: Some(value), time_ms: now_ms, good: true };
     let command = shared.contact().running.map(|key| key.to_string()).unwrap_or_default();
     let degraded = shared.degraded().unwrap_or_default();

@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ppu_core::AttemptState;
+use ppu_host::Host;
 use ppu_proto::device::v1 as wire;
 use ppu_proto::journal::v1 as record;
 use ppu_proto::journal::v1::ledger_record::Event;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use crate::clock;
 use crate::codes;
 use crate::instrument::{Attention, Fault, Instrument};
 use crate::ledger::{Attempt, CommitError};
@@ -48,6 +48,8 @@ pub(crate) struct Worker<I> {
     poll_at: Instant,
     /// Whether the scheduler was told that the instrument does not answer.
     told_unreachable: bool,
+    /// Whether the instrument may be able to prove now what it could not before.
+    ask_about_doubt: bool,
 }
 
 impl<I: Instrument> Worker<I> {
@@ -59,11 +61,12 @@ impl<I: Instrument> Worker<I> {
     ) -> Self {
         let limits = shared.options.recovery;
         Self {
-            attention: Attention { clock_rate: shared.options.clock_rate, abort: shared.abort.subscribe() },
-            back_off: BackOff::new(limits.first_wait, limits.longest_wait),
+            attention: Attention::new(shared.options.clock_rate, shared.abort.subscribe()),
+            back_off: BackOff::new(limits.first_wait, limits.longest_wait).seeded(shared.options.host.random()),
             connect_at: Instant::now(),
             poll_at: Instant::now(),
             told_unreachable: false,
+            ask_about_doubt: true,
             instrument,
             shared,
             safe_requests,
@@ -93,6 +96,9 @@ impl<I: Instrument> Worker<I> {
                     self.connect().await?;
                     continue;
                 }
+            } else if std::mem::take(&mut self.ask_about_doubt) {
+                self.ask_again_about_doubt().await?;
+                continue;
             } else if let Ok(request) = self.read_requests.try_recv() {
                 self.read().await?;
                 // Whoever asked may have stopped waiting.
@@ -111,16 +117,16 @@ impl<I: Instrument> Worker<I> {
         let waiting = {
             let state = self.shared.ledger.state();
             let attempt = state.live_in(AttemptState::Accepted).cloned();
-            attempt.map(|attempt| (attempt, state.made_safe, state.machine_boot.clone()))
+            attempt.map(|attempt| (attempt, state.why_stopped().is_some(), state.machine_boot.clone()))
         };
-        let Some((attempt, made_safe, machine_boot)) = waiting else { return Ok(false) };
-        if is_late(&attempt, &machine_boot) {
+        let Some((attempt, stopped, machine_boot)) = waiting else { return Ok(false) };
+        if is_late(&*self.shared.options.host, &attempt, &machine_boot) {
             let message = "the deadline for the start had passed";
             self.end_accepted(&attempt, codes::TOO_LATE, message).await?;
             return Ok(true);
         }
         // ACCEPTED stays ACCEPTED until a scheduler is there (T1) and the device may move.
-        if made_safe || self.shared.gate().check(clock::boot_ns()).is_err() {
+        if stopped || self.shared.gate().check(self.shared.options.host.boot_ns()).is_err() {
             return Ok(false);
         }
         self.carry_out(attempt).await?;
@@ -151,6 +157,7 @@ impl<I: Instrument> Worker<I> {
                 if std::mem::take(&mut self.told_unreachable) {
                     self.tell(wire::DeviceState::Idle, "the instrument answers again", "").await?;
                 }
+                self.ask_about_doubt = true;
                 Ok(true)
             }
             Err(fault) => {
@@ -193,16 +200,22 @@ impl<I: Instrument> Worker<I> {
 
     /// Brings the device to its safe state. Attempts that have not begun never will.
     async fn serve_safe_request(&mut self, request: SafeRequest) -> Result<(), LedgerFailed> {
-        let waiting = self.shared.ledger.state().live_in(AttemptState::Accepted).cloned();
+        // The watchdog does not wait for an answer; a person does. What a person made safe, a person clears; the safe
+        // state of the watchdog ends with the next Attach, and what is only promised may begin then (reliability 4.6).
+        let by_person = request.answer.is_some();
+        let waiting = self.shared.ledger.state().live_in(AttemptState::Accepted).cloned().filter(|_| by_person);
         if let Some(attempt) = waiting {
             self.end_accepted(&attempt, codes::MADE_SAFE, "the device was made safe before it began").await?;
         }
         let (confirmed, message) = self.make_safe(&request.reason).await?;
-        let code = if request.answer.is_some() { codes::MADE_SAFE } else { codes::SCHEDULER_SILENT };
+        let (state, code) = match by_person {
+            true => (wire::DeviceState::Aborted, codes::MADE_SAFE),
+            false => (wire::DeviceState::Suspended, codes::SCHEDULER_SILENT),
+        };
         let made_safe =
             record::MadeSafe { who: request.who, reason: request.reason.clone(), confirmed, message: message.clone() };
         let fact = wire::DeviceFact {
-            state: wire::DeviceState::Aborted.into(),
+            state: state.into(),
             message: format!("{}: {message}", request.reason),
             code: code.to_owned(),
         };
@@ -263,9 +276,8 @@ impl<I: Instrument> Worker<I> {
 }
 
 /// Whether the deadline for the start has passed; one made under another boot of the computer has (CLK-1).
-fn is_late(attempt: &Attempt, machine_boot: &str) -> bool {
-    attempt.start_before_ns != 0
-        && (clock::boot_ns() >= attempt.start_before_ns || attempt.machine_boot != machine_boot)
+fn is_late(host: &dyn Host, attempt: &Attempt, machine_boot: &str) -> bool {
+    attempt.start_before_ns != 0 && (host.boot_ns() >= attempt.start_before_ns || attempt.machine_boot != machine_boot)
 }
 
 fn fault_code(fault: &Fault) -> &'static str {

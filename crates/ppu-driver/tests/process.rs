@@ -52,7 +52,7 @@ async fn it_says_where_it_listens_and_listens_there_again_after_a_restart() {
         assert_eq!((described.device.as_str(), described.sample_position.as_str()), ("device_a", "device_a.plate"));
         let manifest = ppu_core::Manifest::try_from(described.manifest.as_ref().unwrap()).unwrap();
         assert!(manifest.provides("test"));
-        let attach = wire::AttachRequest { epoch: 1, scheduler: "test".to_owned() };
+        let attach = wire::AttachRequest { epoch: 1, scheduler: "test".to_owned(), ..Default::default() };
         let answer = client.attach(attach).await.unwrap().into_inner().answer.unwrap();
         let wire::attach_response::Answer::Attached(attached) = answer else { panic!("{answer:?}") };
         boots.push((attached.boot, attached.ledger_id));

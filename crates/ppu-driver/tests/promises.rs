@@ -64,7 +64,7 @@ async fn an_older_epoch_is_fenced_and_an_older_session_is_stale() {
     let mut stale = bench.request("a", 1, "pour");
     stale.session = vec![7; 16];
     assert_eq!(bench.refusal(stale).await.reason(), Reason::StaleSession);
-    let attach = wire::AttachRequest { epoch: 1, scheduler: "deposed".to_owned() };
+    let attach = wire::AttachRequest { epoch: 1, scheduler: "deposed".to_owned(), ..Default::default() };
     let answer = bench.client.attach(attach).await.unwrap().into_inner().answer;
     let fenced = wire::attach_response::Answer::Fenced(wire::Fenced { max_epoch: 2 });
     assert_eq!(answer, Some(fenced.clone()), "a deposed scheduler cannot attach");
@@ -74,7 +74,7 @@ async fn an_older_epoch_is_fenced_and_an_older_session_is_stale() {
     bench.kill().await;
     bench.start().await;
     bench.epoch = 1;
-    let attach = wire::AttachRequest { epoch: 1, scheduler: "deposed".to_owned() };
+    let attach = wire::AttachRequest { epoch: 1, scheduler: "deposed".to_owned(), ..Default::default() };
     let answer = bench.client.attach(attach).await.unwrap().into_inner().answer;
     assert_eq!(answer, Some(fenced), "the fence is durable");
     assert_eq!(bench.executions(), 0);

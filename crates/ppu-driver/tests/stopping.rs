@@ -75,8 +75,18 @@ async fn a_wish_to_end_survives_a_crash() {
     assert_eq!(bench.executions(), 1);
 }
 
+async fn clear(bench: &mut Bench, who: &str) -> wire::clear_response::Answer {
+    let request = wire::ClearRequest {
+        session: bench.session.clone(),
+        epoch: bench.epoch,
+        who: who.to_owned(),
+        reason: "looked inside".to_owned(),
+    };
+    bench.client.clear(request).await.unwrap().into_inner().answer.unwrap()
+}
+
 #[tokio::test]
-async fn make_safe_ends_what_runs_and_nothing_starts_until_somebody_attaches_again() {
+async fn make_safe_ends_what_runs_and_nothing_starts_until_a_person_clears_it() {
     let mut bench = Bench::new().await;
     bench.script(|world| world.acts.push_back(Act::Run));
     bench.accept("a", 1, "cook").await;
@@ -90,6 +100,13 @@ async fn make_safe_ends_what_runs_and_nothing_starts_until_somebody_attaches_aga
     bench.start().await;
     assert_eq!(bench.world.lock().unwrap().made_safe, ["smoke"]);
     assert_eq!(bench.heartbeat().await.device_state(), wire::DeviceState::Aborted, "it is remembered");
+    bench.attach().await;
+    assert_eq!(bench.heartbeat().await.device_state(), wire::DeviceState::Aborted, "a scheduler is no person");
+    assert_eq!(bench.refusal(bench.request("b", 1, "pour")).await.reason(), wire::RefusalReason::Degraded);
+    assert!(matches!(clear(&mut bench, " ").await, wire::clear_response::Answer::Refused(_)), "a clear has a name");
+    assert!(matches!(clear(&mut bench, "Ana").await, wire::clear_response::Answer::Cleared(_)));
+    bench.kill().await;
+    bench.start().await;
     bench.attach().await;
     bench.until_reachable().await;
     bench.accept("b", 1, "pour").await;
@@ -125,6 +142,7 @@ async fn what_was_only_accepted_never_begins_after_make_safe() {
     assert!(safe.await.unwrap().confirmed);
     bench.until_state("a", 1, State::FailedNoEffect).await;
     bench.attach().await;
+    clear(&mut bench, "Ana").await;
     bench.until_reachable().await;
     assert_eq!(bench.executions(), 0);
 }
@@ -154,18 +172,23 @@ async fn the_second_watchdog_makes_the_device_safe_but_does_not_stop_what_runs_o
         }
         bench.until_state("a", 1, expected).await;
         bench.until_world("the device was made safe", |world| world.made_safe.len() == 1).await;
+        bench.attach().await;
+        bench.until_reachable().await;
+        bench.accept("b", 1, "set").await;
+        bench.until_state("b", 1, State::Succeeded).await;
     }
 }
 
 #[tokio::test]
 async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
     let directory = tempfile::tempdir().unwrap();
-    let options = DriverOptions::new("lab", ppu_core::DeviceId::new("device_a").unwrap(), directory.path());
+    let mut options = DriverOptions::new("lab", ppu_core::DeviceId::new("device_a").unwrap(), directory.path());
     let world = std::sync::Arc::new(std::sync::Mutex::new(World { reachable: true, ..World::default() }));
     let disk = SimDisk::new(7);
-    let driver = Driver::start_with_ledger_on(disk.clone(), options, TestInstrument(world.clone())).await.unwrap();
+    options.disk = ppu_store::AnyDisk::new(disk.clone());
+    let driver = Driver::start(options, TestInstrument(world.clone())).await.unwrap();
     let server = driver.device_server();
-    let attach = wire::AttachRequest { epoch: 1, scheduler: "test".to_owned() };
+    let attach = wire::AttachRequest { epoch: 1, scheduler: "test".to_owned(), ..Default::default() };
     let answer = server.attach(tonic::Request::new(attach)).await.unwrap().into_inner().answer.unwrap();
     let wire::attach_response::Answer::Attached(attached) = answer else { panic!("{answer:?}") };
     support::until("the instrument is reachable", || {
@@ -184,6 +207,7 @@ async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
         command: Some(command),
         start_before_ns: 0,
         traceparent: String::new(),
+        ..Default::default()
     };
     for _ in 0..2 {
         let answer = server.execute(tonic::Request::new(request.clone())).await.unwrap().into_inner().answer.unwrap();

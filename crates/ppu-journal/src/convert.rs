@@ -19,6 +19,11 @@ pub(crate) fn event_name(event: &Event) -> &'static str {
         Event::DeviceDescribed { .. } => "device_described",
         Event::DeviceAttached { .. } => "device_attached",
         Event::DeviceLost { .. } => "device_lost",
+        Event::DeviceAborted { .. } => "device_aborted",
+        Event::DeviceCleared { .. } => "device_cleared",
+        Event::LedgerRetired { .. } => "ledger_retired",
+        Event::SampleLocated { .. } => "sample_located",
+        Event::ClockJumped { .. } => "clock_jumped",
         Event::AttemptAdopted { .. } => "attempt_adopted",
         Event::CampaignCreated { .. } => "campaign_created",
         Event::CampaignEnding { .. } => "campaign_ending",
@@ -34,9 +39,14 @@ pub(crate) fn event_name(event: &Event) -> &'static str {
         Event::StepAccepted { .. } => "step_accepted",
         Event::StepEnded { .. } => "step_ended",
         Event::StepSkipped { .. } => "step_skipped",
+        Event::StepVoidWanted { .. } => "step_void_wanted",
+        Event::StepVoided { .. } => "step_voided",
+        Event::DoubtSigned { .. } => "doubt_signed",
         Event::DoubtResolved { .. } => "doubt_resolved",
         Event::RunCompleted { .. } => "run_completed",
         Event::RunFailed { .. } => "run_failed",
+        Event::RunStopping { .. } => "run_stopping",
+        Event::RunAborted { .. } => "run_aborted",
         Event::RunClosed { .. } => "run_closed",
         Event::TrialObserved { .. } => "trial_observed",
         Event::TrialFailed { .. } => "trial_failed",
@@ -53,8 +63,13 @@ fn actor(event: &Event) -> &str {
         | Event::TrialDecided { who, .. }
         | Event::LabPaused { who, .. }
         | Event::LabStopped { who, .. }
-        | Event::LabResumed { who, .. } => who,
-        Event::DoubtResolved { resolution, .. } => &resolution.who,
+        | Event::LabResumed { who, .. }
+        | Event::DeviceCleared { who, .. }
+        | Event::LedgerRetired { who, .. }
+        | Event::SampleLocated { who, .. }
+        | Event::StepVoidWanted { who, .. }
+        | Event::RunStopping { who, .. } => who,
+        Event::DoubtResolved { resolution, .. } | Event::DoubtSigned { resolution, .. } => &resolution.who,
         _ => SCHEDULER,
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use ppu_core::ArtifactHash;
 use ppu_engine::Fact;
+use ppu_host::{Host, RealHost};
 use ppu_proto::journal::v1 as wire;
 use ppu_store::{
-    AppendError, ArtifactStore, Disk, Entries, Log, LogId, LogOptions, LogReader, LogStatus, LogWriter,
-    MAX_RECORD_BYTES, Opened, ReadError, RealDisk, RealLock, SequenceRange,
+    AnyDisk, AppendError, ArtifactStore, Disk, Entries, Log, LogId, LogOptions, LogReader, LogStatus, LogWriter,
+    MAX_RECORD_BYTES, Opened, ReadError, SequenceRange,
 };
 use prost::Message as _;
 use tokio::sync::oneshot;
@@ -23,16 +24,29 @@ use crate::record::fact_of;
 use crate::subject::Subject;
 use crate::{layout, origin};
 
+type Lock = <AnyDisk as Disk>::Lock;
+
 /// How a journal is opened.
 #[derive(Debug, Clone)]
 pub struct JournalOptions {
     /// Length of a new segment of the log, in bytes. A record must fit a segment.
     pub segment_bytes: u64,
+    /// The computer under the process.
+    pub host: Arc<dyn Host>,
+    /// Where log and artifacts are written.
+    pub disk: AnyDisk,
+    /// Whether an index is kept, which always lies on the disk of the operating system. Without one, lookups read the log.
+    pub index: bool,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { segment_bytes: ppu_store::DEFAULT_SEGMENT_BYTES }
+        Self {
+            segment_bytes: ppu_store::DEFAULT_SEGMENT_BYTES,
+            host: Arc::new(RealHost),
+            disk: AnyDisk::real(),
+            index: true,
+        }
     }
 }
 
@@ -47,11 +61,12 @@ struct Inner {
     // Dropped in this order: the log ends, then the index, and the lock goes last.
     writer: LogWriter,
     keeper: Keeper,
-    reader: LogReader<RealDisk>,
-    artifacts: ArtifactStore<RealDisk>,
+    reader: LogReader<AnyDisk>,
+    artifacts: ArtifactStore<AnyDisk>,
+    host: Arc<dyn Host>,
     boot_id: Vec<u8>,
     directory: PathBuf,
-    _lock: RealLock,
+    _lock: Lock,
 }
 
 impl fmt::Debug for Inner {
@@ -71,7 +86,7 @@ pub struct Recovery {
 
 /// Facts in order. After an error it ends.
 pub struct Facts {
-    entries: Entries<RealDisk>,
+    entries: Entries<AnyDisk>,
     ended: bool,
 }
 
@@ -114,26 +129,34 @@ impl Journal {
     /// # Errors
     /// As [`Journal::open`].
     pub fn open_with(directory: &Path, options: &JournalOptions) -> Result<(Journal, Recovery), JournalError> {
-        let lock = lock(directory)?;
+        let JournalOptions { segment_bytes, host, disk, index } = options.clone();
+        let lock = lock(&disk, directory)?;
         let mut notes = Vec::new();
-        let artifacts = ArtifactStore::open(RealDisk, layout::artifacts(directory))?;
+        let artifacts = ArtifactStore::open(disk.clone(), layout::artifacts(directory))?;
         let unfinished = artifacts.clear_incoming()?;
         if unfinished > 0 {
             notes.push(format!("{unfinished} artifacts that were half written were removed"));
         }
-        let found = index::examine(&layout::index(directory));
-        let log_options = LogOptions::create(LogId(rand::random()))
-            .with_segment_bytes(options.segment_bytes)
-            .with_at_least(known_to_be_durable(directory, &found)?);
-        let (mut log, opened) = Log::open(RealDisk, layout::log(directory), log_options)?;
-        let boot_id = origin::boot_id();
-        take_note(&mut log, &opened, &boot_id, &mut notes)?;
+        let found = index.then(|| index::examine(&layout::index(directory)));
+        let at_least = found.as_ref().map_or(Ok(0), |found| known_to_be_durable(&disk, directory, found))?;
+        let log_options =
+            LogOptions::create(LogId(host.random())).with_segment_bytes(segment_bytes).with_at_least(at_least);
+        let (mut log, opened) = Log::open(disk, layout::log(directory), log_options)?;
+        let boot_id = origin::boot_id(&host.machine_boot());
+        take_note(&mut log, &opened, &*host, &boot_id, &mut notes)?;
         let reader = log.reader();
         let facts = Facts { entries: reader.read_from(1)?, ended: false };
-        let keeper = found.keep(&reader, &mut notes)?;
-        let writer = LogWriter::spawn(log).map_err(JournalError::Thread)?;
+        let keeper = match found {
+            Some(found) => found.keep(&reader, &mut notes)?,
+            None => Keeper::without_index("no index is kept".to_owned()),
+        };
+        let writer = if host.has_threads() {
+            LogWriter::spawn(log).map_err(JournalError::Thread)?
+        } else {
+            LogWriter::without_thread(log)
+        };
         let directory = directory.to_owned();
-        let inner = Inner { writer, keeper, reader, artifacts, boot_id, directory, _lock: lock };
+        let inner = Inner { writer, keeper, reader, artifacts, host, boot_id, directory, _lock: lock };
         Ok((Journal { inner: Arc::new(inner) }, Recovery { facts, notes }))
     }
 
@@ -152,7 +175,7 @@ impl Journal {
     /// As [`Journal::append`].
     pub async fn append_traced(&self, facts: &[Fact], traceparent: &str) -> Result<SequenceRange, JournalError> {
         let origin = Origin {
-            boot_ns: origin::boot_ns(),
+            boot_ns: self.inner.host.boot_ns(),
             boot_id: self.inner.boot_id.clone(),
             traceparent: traceparent.to_owned(),
         };
@@ -243,9 +266,9 @@ impl Journal {
 
 /// The last sequence that the index has seen of this very log. A log that is gone altogether cannot be named, and an index
 /// that has seen anything is then proof that there was one.
-fn known_to_be_durable(directory: &Path, found: &Examined) -> Result<u64, JournalError> {
+fn known_to_be_durable(disk: &AnyDisk, directory: &Path, found: &Examined) -> Result<u64, JournalError> {
     let Some((log, known)) = found.witness() else { return Ok(0) };
-    match LogReader::open(RealDisk, layout::log(directory)) {
+    match LogReader::open(disk.clone(), layout::log(directory)) {
         Ok(reader) if reader.id() == log => Ok(known),
         Err(ReadError::NotFound(_)) if known > 0 => Err(JournalError::TailLost { known, found: 0 }),
         // Another log, or damage that opening it finds and names.
@@ -253,21 +276,22 @@ fn known_to_be_durable(directory: &Path, found: &Examined) -> Result<u64, Journa
     }
 }
 
-fn lock(directory: &Path) -> Result<RealLock, JournalError> {
+fn lock(disk: &AnyDisk, directory: &Path) -> Result<Lock, JournalError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| JournalError::Directory { path, source }
     };
-    RealDisk.create_dir_all(directory).map_err(failed(directory))?;
+    disk.create_dir_all(directory).map_err(failed(directory))?;
     let path = layout::lock(directory);
-    let lock = RealDisk.try_lock(&path).map_err(failed(&path))?;
+    let lock = disk.try_lock(&path).map_err(failed(&path))?;
     lock.ok_or_else(|| JournalError::InUse(directory.to_owned()))
 }
 
 /// Puts what recovery did on record and into words.
 fn take_note(
-    log: &mut Log<RealDisk>,
+    log: &mut Log<AnyDisk>,
     opened: &Opened,
+    host: &dyn Host,
     boot_id: &[u8],
     notes: &mut Vec<String>,
 ) -> Result<(), JournalError> {
@@ -294,8 +318,8 @@ fn take_note(
             saved_as,
         };
         let record = wire::JournalRecord {
-            wall_ms: origin::wall_ms(),
-            boot_ns: origin::boot_ns(),
+            wall_ms: host.wall_ms(),
+            boot_ns: host.boot_ns(),
             boot_id: boot_id.to_vec(),
             actor: SCHEDULER.to_owned(),
             traceparent: String::new(),

@@ -30,9 +30,15 @@ pub(crate) fn named(event: &Event) -> BTreeSet<Subject> {
             found.extend(devices.keys().cloned().map(Subject::Device));
             found.extend(samples.keys().cloned().map(Subject::Sample));
         }
-        Event::EpochStarted { .. } | Event::LabPaused { .. } | Event::LabStopped { .. } | Event::LabResumed { .. } => {}
+        Event::EpochStarted { .. }
+        | Event::LabPaused { .. }
+        | Event::LabStopped { .. }
+        | Event::LabResumed { .. }
+        | Event::ClockJumped { .. } => {}
         Event::DeviceDescribed { device, .. }
         | Event::DeviceAttached { device, .. }
+        | Event::DeviceAborted { device, .. }
+        | Event::DeviceCleared { device, .. }
         | Event::DeviceLost { device, .. } => {
             found.insert(Subject::Device(device.clone()));
         }
@@ -50,6 +56,8 @@ pub(crate) fn named(event: &Event) -> BTreeSet<Subject> {
         | Event::RunStarted { run, .. }
         | Event::LeaseReleased { run, .. }
         | Event::RunCompleted { run }
+        | Event::RunStopping { run, .. }
+        | Event::RunAborted { run, .. }
         | Event::RunFailed { run, .. } => {
             found.insert(Subject::Run(run.clone()));
         }
@@ -61,8 +69,21 @@ pub(crate) fn named(event: &Event) -> BTreeSet<Subject> {
             found.insert(Subject::Run(run.clone()));
             found.insert(Subject::Device(device.clone()));
         }
-        Event::StepSkipped { step, .. } => found.extend(run_of(step)),
-        Event::StepAccepted { key } | Event::DoubtResolved { key, .. } => found.extend(command(key)),
+        Event::StepSkipped { step, .. } | Event::StepVoidWanted { step, .. } => found.extend(run_of(step)),
+        Event::StepVoided { step, device, .. } => {
+            found.extend(run_of(step));
+            found.insert(Subject::Device(device.clone()));
+        }
+        Event::LedgerRetired { device, void, .. } => {
+            found.insert(Subject::Device(device.clone()));
+            void.iter().for_each(|key| found.extend(command(key)));
+        }
+        Event::SampleLocated { sample, .. } => {
+            found.insert(Subject::Sample(sample.clone()));
+        }
+        Event::StepAccepted { key } | Event::DoubtResolved { key, .. } | Event::DoubtSigned { key, .. } => {
+            found.extend(command(key));
+        }
         Event::AttemptAdopted { device, key } | Event::StepEnded { key, device, .. } => {
             found.extend(command(key));
             found.insert(Subject::Device(device.clone()));

@@ -21,8 +21,12 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::DeviceDescribed { device, manifest, serial_number } => {
             set("device_described", Info, format!("{device} is a {} ({serial_number})", manifest.model));
         }
-        Event::DeviceAttached { device, boot, .. } => {
+        Event::DeviceAttached { device, boot, memory_doubt, .. } if memory_doubt.is_empty() => {
             set("device_attached", Info, format!("{device} attached, driver start {boot}"));
+        }
+        Event::DeviceAttached { device, memory_doubt, .. } => {
+            let text = format!("{device} attached, but its ledger cannot be believed: {memory_doubt}");
+            set("device_attached", Alarm, text);
         }
         Event::DeviceLost { device, reason } => set("device_lost", Notice, format!("{device} lost: {reason}")),
         Event::AttemptAdopted { device, key } => set(
@@ -32,6 +36,27 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
                 "{device} holds {key}, which this journal does not know: nothing is sent to it until that has ended"
             ),
         ),
+        Event::DeviceAborted { device, reason } => {
+            set("device_aborted", Alarm, format!("{device} was made safe and waits for a clear: {reason}"));
+        }
+        Event::DeviceCleared { device, who, reason } => {
+            set("device_cleared", Notice, format!("{device} cleared by {who}: {reason}"));
+        }
+        Event::LedgerRetired { device, who, isolated, .. } => {
+            set(
+                "ledger_retired",
+                Alarm,
+                format!("ledger of {device} retired by {who}; the device is isolated: {isolated}"),
+            );
+        }
+        Event::SampleLocated { sample, position, who, inspected } => {
+            let place = position.as_ref().map_or("taken out".to_owned(), ToString::to_string);
+            set("sample_located", Notice, format!("{sample} is {place}, says {who}: {inspected}"));
+        }
+        Event::ClockJumped { by_ms } => {
+            let seconds = *by_ms as f64 / 1000.0;
+            set("clock_jumped", Alarm, format!("the wall clock jumped by {seconds:+.1} s; nothing was decided by it"));
+        }
         Event::CampaignCreated { campaign, spec, .. } => {
             set("campaign_created", Info, format!("campaign {campaign} begun: {} trials", spec.budget_trials));
         }
@@ -86,6 +111,14 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::StepSkipped { step, reason, .. } => {
             set("step_skipped", Info, format!("{step} not needed or not possible: {reason}"))
         }
+        Event::StepVoidWanted { step, who, reason } => {
+            set("step_void_wanted", Notice, format!("{step} shall not be done, says {who}: {reason}"));
+        }
+        Event::StepVoided { step, device, .. } => set("step_voided", Info, format!("{device} will never begin {step}")),
+        Event::DoubtSigned { key, verdict, resolution } => {
+            let text = format!("{key}: {verdict:?} says {}; a second person must say the same", resolution.who);
+            set("doubt_signed", Notice, text);
+        }
         Event::DoubtResolved { key, verdict, resolution, .. } => {
             set(
                 "doubt_resolved",
@@ -95,6 +128,10 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         }
         Event::RunCompleted { run } => set("run_completed", Info, format!("{run} is complete")),
         Event::RunFailed { run, reason } => set("run_failed", Notice, format!("{run} failed: {reason}")),
+        Event::RunStopping { run, who, reason } => {
+            set("run_stopping", Notice, format!("{run} is ended by {who}: {reason}"));
+        }
+        Event::RunAborted { run, reason } => set("run_aborted", Notice, format!("{run} {reason}")),
         Event::RunClosed { run, device } => set("run_closed", Info, format!("{device} closed its records of {run}")),
         Event::TrialObserved { trial, observation } => {
             let values: Vec<_> =
@@ -117,6 +154,9 @@ fn name_subjects(to: &mut wire::WatchResponse, event: &Event) {
     match event {
         Event::DeviceDescribed { device, .. }
         | Event::DeviceAttached { device, .. }
+        | Event::DeviceAborted { device, .. }
+        | Event::DeviceCleared { device, .. }
+        | Event::LedgerRetired { device, .. }
         | Event::DeviceLost { device, .. } => to.device = device.to_string(),
         Event::CampaignCreated { campaign, .. }
         | Event::CampaignEnding { campaign, .. }
@@ -134,6 +174,8 @@ fn name_subjects(to: &mut wire::WatchResponse, event: &Event) {
         | Event::LeaseGranted { run, .. }
         | Event::LeaseReleased { run, .. }
         | Event::RunCompleted { run }
+        | Event::RunStopping { run, .. }
+        | Event::RunAborted { run, .. }
         | Event::RunFailed { run, .. } => to.run = run.to_string(),
         Event::RunClosed { run, device } => {
             to.run = run.to_string();
@@ -145,8 +187,14 @@ fn name_subjects(to: &mut wire::WatchResponse, event: &Event) {
             to.device = device.to_string();
             name_step(to, &key.step);
         }
-        Event::StepAccepted { key } | Event::DoubtResolved { key, .. } => name_step(to, &key.step),
-        Event::StepSkipped { step, .. } => name_step(to, step),
+        Event::StepAccepted { key } | Event::DoubtResolved { key, .. } | Event::DoubtSigned { key, .. } => {
+            name_step(to, &key.step);
+        }
+        Event::StepVoided { step, device, .. } => {
+            to.device = device.to_string();
+            name_step(to, step);
+        }
+        Event::StepSkipped { step, .. } | Event::StepVoidWanted { step, .. } => name_step(to, step),
         _ => {}
     }
 }

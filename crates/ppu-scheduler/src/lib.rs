@@ -10,20 +10,24 @@ mod feed;
 mod link;
 mod link_wire;
 mod propose;
+mod reach;
 mod reactor;
 mod service;
 mod telemetry;
 mod view;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use ppu_core::lab::Lab;
-use ppu_journal::Journal;
+use ppu_host::{Host, RealHost};
+use ppu_journal::{Journal, JournalOptions};
+use ppu_proto::lab::v1::lab_service_server::LabService;
 use tokio::sync::watch;
 
-pub use reactor::{Command, Handle, Snapshot};
+pub use reach::{EndpointFiles, Reach, ReachError, endpoint};
+pub use reactor::{Command, Gone, Handle, Snapshot};
 
 /// How a scheduler process is set up.
 #[derive(Debug, Clone)]
@@ -32,14 +36,35 @@ pub struct SchedulerOptions {
     pub lab: Lab,
     /// Where journal, artifacts and the address file live.
     pub directory: PathBuf,
-    /// Folder in which each driver keeps `<device>/endpoint.json`.
-    pub drivers: PathBuf,
+    /// The way to the drivers.
+    pub drivers: Arc<dyn Reach>,
     /// Address to serve on; port 0 for any free one.
     pub listen: SocketAddr,
     /// Address of the MQTT broker; `None` for no telemetry.
     pub broker: Option<String>,
     /// Seconds of lab time in a second.
     pub clock_rate: f64,
+    /// The computer under the process.
+    pub host: Arc<dyn Host>,
+    /// How the journal is kept; its host is the one above.
+    pub journal: JournalOptions,
+}
+
+impl SchedulerOptions {
+    /// A scheduler of this lab with its files in `directory` and drivers that write their addresses into folders of
+    /// `drivers`, on any free port of the loopback interface, without telemetry.
+    pub fn new(lab: Lab, directory: PathBuf, drivers: PathBuf) -> Self {
+        Self {
+            lab,
+            directory,
+            drivers: Arc::new(EndpointFiles { folder: drivers }),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            broker: None,
+            clock_rate: 1.0,
+            host: Arc::new(RealHost),
+            journal: JournalOptions::default(),
+        }
+    }
 }
 
 /// Why a scheduler ended.
@@ -94,28 +119,73 @@ pub enum SchedulerError {
     },
 }
 
-/// Runs a scheduler until `shutdown` becomes true or the journal fails. Its address is in
-/// `<directory>/endpoint.json` as soon as it serves.
+/// A scheduler without its public API: the reactor and the links to the drivers.
+pub struct Scheduler {
+    options: SchedulerOptions,
+    handle: Handle,
+    reactor: reactor::Reactor,
+}
+
+impl Scheduler {
+    /// Opens the journal and replays it.
+    ///
+    /// # Errors
+    /// The journal cannot be used, or belongs to another lab.
+    pub async fn open(options: SchedulerOptions) -> Result<Scheduler, SchedulerError> {
+        let directory = options.directory.clone();
+        let journal_options = JournalOptions { host: Arc::clone(&options.host), ..options.journal.clone() };
+        let opened = options.host.do_blocking(move || Journal::open_with(&directory, &journal_options)).await;
+        let journal_error = |source| SchedulerError::Journal { directory: options.directory.clone(), source };
+        let (journal, recovery) = opened.map_err(journal_error)?;
+        for note in &recovery.notes {
+            tracing::warn!("{note}");
+        }
+        let (handle, reactor) = reactor::start(&options, journal, recovery)?;
+        Ok(Scheduler { options, handle, reactor })
+    }
+
+    /// The public API without a network.
+    pub fn api(&self) -> impl LabService + Clone + use<> {
+        service::Api::new(self.handle(), Arc::new(self.options.clone()), telemetry::Telemetry::default())
+    }
+
+    /// The way to talk to it.
+    pub fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Runs until `shutdown` becomes true or the journal fails.
+    ///
+    /// # Errors
+    /// The journal failed: the process must end (LOG-4).
+    pub async fn run(self, shutdown: watch::Receiver<bool>) -> Result<(), SchedulerError> {
+        let epoch = self.reactor.epoch();
+        let mut tasks = tokio::task::JoinSet::new();
+        for device in &self.options.lab.devices {
+            let link =
+                link::Link::new(device.id.clone(), epoch, self.handle.clone(), Arc::clone(&self.options.drivers));
+            tasks.spawn(link.run(self.reactor.link_requests(&device.id), shutdown.clone()));
+        }
+        let ended = self.reactor.run(shutdown).await;
+        tasks.shutdown().await;
+        ended
+    }
+}
+
+impl std::fmt::Debug for Scheduler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scheduler").field("directory", &self.options.directory).finish_non_exhaustive()
+    }
+}
+
+/// Runs a scheduler with its public API and telemetry until `shutdown` becomes true or the journal fails. Its address is
+/// in `<directory>/endpoint.json` as soon as it serves.
 pub async fn run(options: SchedulerOptions, shutdown: watch::Receiver<bool>) -> Result<(), SchedulerError> {
-    let directory = options.directory.clone();
-    let opened = tokio::task::spawn_blocking(move || Journal::open(&directory)).await.expect("opening does not panic");
-    let journal_error = |source| SchedulerError::Journal { directory: options.directory.clone(), source };
-    let (journal, recovery) = opened.map_err(journal_error)?;
-    for note in &recovery.notes {
-        tracing::warn!("{note}");
-    }
+    let scheduler = Scheduler::open(options.clone()).await?;
     let telemetry = telemetry::Telemetry::start(&options.lab.name, options.broker.clone(), shutdown.clone());
-    let (handle, reactor) = reactor::start(&options, journal, recovery)?;
-    let epoch = reactor.epoch();
-    let mut tasks = tokio::task::JoinSet::new();
-    for device in &options.lab.devices {
-        let link = link::Link::new(device.id.clone(), epoch, handle.clone(), options.drivers.join(device.id.as_str()));
-        tasks.spawn(link.run(reactor.link_requests(&device.id), shutdown.clone()));
-    }
-    let api = service::Api::new(handle, Arc::new(options.clone()), telemetry);
-    let serving = tokio::spawn(service::serve(api, options.clone(), shutdown.clone()));
-    let ended = reactor.run(shutdown).await;
-    tasks.shutdown().await;
+    let api = service::Api::new(scheduler.handle(), Arc::new(options.clone()), telemetry);
+    let serving = tokio::spawn(service::serve(api, options, shutdown.clone()));
+    let ended = scheduler.run(shutdown).await;
     if ended.is_ok() {
         serving.await.expect("the server does not panic")?;
     } else {

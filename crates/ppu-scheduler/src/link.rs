@@ -1,19 +1,20 @@
 //! The link to one driver: attach before command, execute, results pulled and acknowledged, heartbeats.
 
-use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
-use ppu_core::{CommandKey, DeviceId};
+use ppu_core::{CommandKey, DeviceId, StepId};
 use ppu_engine::{Input, InventoryLine};
+use ppu_host::{CrashPoint, Host};
 use ppu_proto::convert::{self, ConversionError};
 use ppu_proto::device::v1 as wire;
 use ppu_proto::device::v1::device_service_client::DeviceServiceClient;
-use serde::Deserialize;
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::transport::{Channel, Endpoint};
+use tonic::transport::Channel;
 
 use crate::link_wire;
+use crate::reach::{Reach, ReachError};
 use crate::reactor::{Command, Gone, Handle};
 
 /// A driver that does not answer within this time is as good as gone.
@@ -30,10 +31,8 @@ const BACK_OFF_MS: [u64; 5] = [50, 100, 200, 500, 1000];
 /// Why a session ended.
 #[derive(Debug, thiserror::Error)]
 enum LinkError {
-    #[error("the driver's address is not known yet ({0})")]
-    Address(String),
-    #[error("the driver does not answer: {0}")]
-    Transport(#[from] tonic::transport::Error),
+    #[error(transparent)]
+    Reach(#[from] ReachError),
     #[error("the driver does not answer: {}", .0.message())]
     Call(Box<tonic::Status>),
     #[error("the driver said something that cannot be read: {0}")]
@@ -56,31 +55,26 @@ impl From<tonic::Status> for LinkError {
     }
 }
 
-#[derive(Deserialize)]
-struct EndpointFile {
-    grpc: String,
-}
-
 /// One device's link.
 pub(crate) struct Link {
     device: DeviceId,
     epoch: u64,
     handle: Handle,
-    directory: PathBuf,
+    reach: Arc<dyn Reach>,
 }
 
 /// An open session.
 struct Session {
     client: DeviceServiceClient<Channel>,
     session: Vec<u8>,
-    /// The driver's clock at a moment of ours.
-    clock: (u64, Instant),
+    /// The driver's clock at a moment of ours, both in nanoseconds of CLOCK_BOOTTIME (CLK-2).
+    clock: (u64, u64),
     acknowledge: mpsc::Sender<wire::EventsRequest>,
 }
 
 impl Link {
-    pub(crate) fn new(device: DeviceId, epoch: u64, handle: Handle, directory: PathBuf) -> Self {
-        Self { device, epoch, handle, directory }
+    pub(crate) fn new(device: DeviceId, epoch: u64, handle: Handle, reach: Arc<dyn Reach>) -> Self {
+        Self { device, epoch, handle, reach }
     }
 
     /// Keeps the link for ever; ends with the process.
@@ -129,7 +123,7 @@ impl Link {
                 Some(command) = requests.recv() => self.request(&mut session, command).await,
                 _ = beat.tick() => {
                     counter += 1;
-                    session.heartbeat(counter).await
+                    session.heartbeat(&**self.handle.host(), counter).await
                 }
             };
             if let Err(error) = done {
@@ -139,18 +133,7 @@ impl Link {
     }
 
     async fn open(&self) -> Result<(Session, tonic::Streaming<wire::EventsResponse>), LinkError> {
-        let path = self.directory.join("endpoint.json");
-        let text =
-            tokio::fs::read(&path).await.map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
-        let file: EndpointFile = serde_json::from_slice(&text)
-            .map_err(|error| LinkError::Address(format!("{}: {error}", path.display())))?;
-        let channel = Endpoint::from_shared(format!("http://{}", file.grpc))?
-            .connect_timeout(CALL_TIMEOUT)
-            .tcp_nodelay(true)
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .connect()
-            .await?;
-        let mut client = DeviceServiceClient::new(channel);
+        let mut client = DeviceServiceClient::new(self.reach.connect(&self.device).await?);
         let described = within(client.describe(wire::DescribeRequest {})).await?;
         if described.device != self.device.as_str() {
             let message = format!("it belongs to device `{}`", described.device);
@@ -161,9 +144,10 @@ impl Link {
         let serial_number = described.serial_number;
         self.tell(Input::Described { device: self.device.clone(), manifest, serial_number }).await?;
 
-        let asked = Instant::now();
+        let asked = self.handle.host().boot_ns();
         let scheduler = format!("ppu-scheduler pid {}", std::process::id());
-        let answer = within(client.attach(wire::AttachRequest { epoch: self.epoch, scheduler })).await?;
+        let request = link_wire::attach(&self.handle.snapshot().state, &self.device, self.epoch, scheduler);
+        let answer = within(client.attach(request)).await?;
         let attached = match answer.answer {
             Some(wire::attach_response::Answer::Attached(attached)) => attached,
             Some(wire::attach_response::Answer::Fenced(fenced)) => return Err(LinkError::Fenced(fenced.max_epoch)),
@@ -183,8 +167,7 @@ impl Link {
         let events = client.events(ReceiverStream::new(outgoing)).await?.into_inner();
 
         // Attach before command (REL-3): the engine reconciles the inventory before anything is sent.
-        let ledger_id = attached.ledger_id.iter().map(|byte| format!("{byte:02x}")).collect();
-        self.tell(Input::Attached { device: self.device.clone(), boot: attached.boot, ledger_id, inventory }).await?;
+        self.tell(link_wire::attached(&self.device, &attached, inventory)).await?;
         tracing::info!(device_id = %self.device, boot = attached.boot, "attached");
         let clock = (attached.clock_ns, asked);
         Ok((Session { client, session: attached.session, clock, acknowledge }, events))
@@ -198,6 +181,14 @@ impl Link {
         Ok(())
     }
 
+    /// The same for what may be known already: events are delivered again after each attach.
+    async fn tell_if_news(&self, input: Input) -> Result<(), LinkError> {
+        if let Err(refusal) = self.handle.give_urgent(input).await? {
+            tracing::debug!(device_id = %self.device, %refusal, "known already");
+        }
+        Ok(())
+    }
+
     /// One event: raw data are stored first, then the record is durable, then it is acknowledged (F7).
     async fn event(&self, session: &mut Session, event: wire::EventsResponse) -> Result<(), LinkError> {
         let dseq = event.dseq;
@@ -206,9 +197,13 @@ impl Link {
                 let key = convert::key(changed.key.as_ref())?;
                 let outcome = changed.outcome.ok_or_else(|| ConversionError::new("event.outcome", "it is missing"))?;
                 self.outcome(session, dseq, key, &outcome).await?;
+                self.handle.host().at(CrashPoint::OutcomeRecorded).await;
             }
             Some(wire::events_response::Event::Fact(fact)) => {
                 tracing::info!(device_id = %self.device, state = ?fact.state(), "{}", fact.message);
+                if fact.state() == wire::DeviceState::Aborted {
+                    self.tell(Input::DeviceAborted { device: self.device.clone(), reason: fact.message }).await?;
+                }
             }
             None => {}
         }
@@ -224,7 +219,17 @@ impl Link {
         key: CommandKey,
         outcome: &wire::Outcome,
     ) -> Result<(), LinkError> {
+        self.handle.host().at(CrashPoint::OutcomeReceived).await;
+        let resolved_by = outcome.resolved_by.clone();
         let outcome = link_wire::outcome(outcome)?;
+        if let Some(verdict) = link_wire::verdict_of(outcome.state) {
+            // A person's verdict comes with its record from the API; only the device's own proof comes from here.
+            if resolved_by == ppu_engine::event::INSTRUMENT {
+                let resolved = link_wire::proven(key, verdict, outcome.message, outcome.sample_position);
+                self.tell_if_news(resolved).await?;
+            }
+            return Ok(());
+        }
         let concluded = outcome.state.is_final() || outcome.state == ppu_core::AttemptState::InDoubt;
         if !concluded {
             return Ok(());
@@ -246,12 +251,8 @@ impl Link {
             return Err(LinkError::Artifact(format!("{} bytes arrived that are not {hash}", bytes.len())));
         }
         let journal = self.handle.journal().clone();
-        let stored = tokio::task::spawn_blocking(move || journal.store_artifact(&bytes)).await;
-        match stored {
-            Ok(Ok(_)) => Ok(()),
-            Ok(Err(error)) => Err(LinkError::Artifact(error.to_string())),
-            Err(error) => Err(LinkError::Artifact(error.to_string())),
-        }
+        let stored = self.handle.host().do_blocking(move || journal.store_artifact(&bytes)).await;
+        stored.map(|_| ()).map_err(|error| LinkError::Artifact(error.to_string()))
     }
 
     async fn request(&self, session: &mut Session, command: Command) -> Result<(), LinkError> {
@@ -270,6 +271,22 @@ impl Link {
                     _ => Ok(()),
                 }
             }
+            Command::VoidStep(step) => self.void_step(session, step).await,
+            Command::Clear { who, reason, answer } => {
+                let (session_id, epoch) = (session.session.clone(), self.epoch);
+                let request = wire::ClearRequest { session: session_id, epoch, who, reason };
+                let done = within(session.client.clear(request)).await;
+                let told = match &done {
+                    Ok(wire::ClearResponse { answer: Some(wire::clear_response::Answer::Cleared(_)) }) => Ok(()),
+                    Ok(wire::ClearResponse { answer: Some(wire::clear_response::Answer::Refused(refused)) }) => {
+                        Err(refused.message.clone())
+                    }
+                    Ok(_) => Err("the driver gave no answer".to_owned()),
+                    Err(error) => Err(error.to_string()),
+                };
+                let _ = answer.send(told);
+                done.map(|_| ())
+            }
             Command::MakeSafe { who, reason, answer } => {
                 let done = within(session.client.make_safe(wire::MakeSafeRequest { who, reason })).await;
                 let told =
@@ -284,7 +301,11 @@ impl Link {
                 let told = match &done {
                     Ok(wire::ResolveResponse { answer: Some(wire::resolve_response::Answer::Attempt(_)) }) => Ok(()),
                     Ok(wire::ResolveResponse { answer: Some(wire::resolve_response::Answer::Refused(refused)) }) => {
-                        Err(refused.message.clone())
+                        match refused.reason() {
+                            // A ledger that has forgotten the command has no doubt about it either (row 18).
+                            wire::RefusalReason::UnknownKey => Ok(()),
+                            _ => Err(refused.message.clone()),
+                        }
                     }
                     Ok(_) => Err("the driver gave no answer".to_owned()),
                     Err(error) => Err(error.to_string()),
@@ -305,8 +326,9 @@ impl Link {
             key: Some((&intent.key).into()),
             digest,
             command: Some(command),
-            start_before_ns: session.driver_clock(START_WITHIN),
+            start_before_ns: session.driver_clock(self.handle.host().boot_ns(), START_WITHIN),
             traceparent: link_wire::traceparent(intent),
+            preconditions: link_wire::preconditions(&self.handle.snapshot().state, intent),
         };
         let key = intent.key.clone();
         match within(session.client.execute(request)).await?.answer {
@@ -321,6 +343,52 @@ impl Link {
             },
             None => Err(ConversionError::new("execute.answer", "it is missing").into()),
         }
+    }
+
+    /// Has the tombstone of a step made (REL-6). An attempt that has started is asked to end; its outcome decides whether
+    /// a tombstone is still needed, and then it is asked for again.
+    async fn void_step(&self, session: &mut Session, step: StepId) -> Result<(), LinkError> {
+        use wire::void_step_response::Answer;
+        let (session_id, epoch) = (session.session.clone(), self.epoch);
+        let request = wire::VoidStepRequest { session: session_id.clone(), epoch, step: step.to_string() };
+        match within(session.client.void_step(request)).await?.answer {
+            Some(Answer::Voided(voided)) => {
+                self.tell(Input::Voided { step, device: self.device.clone(), dseq: voided.dseq }).await
+            }
+            Some(Answer::Conflict(attempt)) if attempt.state() == wire::AttemptState::Started => {
+                let mode = wire::AbortMode::Stop.into();
+                let request = wire::AbortRequest { session: session_id, epoch, key: attempt.key, mode };
+                within(session.client.abort(request)).await?;
+                Ok(())
+            }
+            // It is in doubt, which a person must resolve first, or it had an effect, which its event tells.
+            Some(Answer::Conflict(_)) => Ok(()),
+            Some(Answer::Refused(refused)) => match refused.reason() {
+                wire::RefusalReason::Fenced | wire::RefusalReason::StaleSession => Err(LinkError::Stale),
+                _ => {
+                    self.ask_for_tombstone_again(step, &refused.message);
+                    Ok(())
+                }
+            },
+            None => Err(ConversionError::new("void_step.answer", "it is missing").into()),
+        }
+    }
+
+    fn ask_for_tombstone_again(&self, step: StepId, message: &str) {
+        tracing::debug!(device_id = %self.device, step_id = %step, "no tombstone yet: {message}");
+        let Some(own) = self.handle.link(&self.device).cloned() else { return };
+        let handle = self.handle.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(ASK_AGAIN).await;
+            let still = handle
+                .snapshot()
+                .state
+                .step(&step)
+                .is_some_and(|(_, known)| known.void_wanted.is_some() && !known.state.is_over());
+            if still {
+                let _ = own.try_send(Command::VoidStep(step));
+            }
+        });
     }
 
     /// The driver promised nothing and may be able to later: the same key is offered again after a pause.
@@ -346,7 +414,8 @@ fn is_only_intended(state: &ppu_engine::State, key: &CommandKey) -> bool {
     state.find(key).is_some_and(|(run, index)| {
         state.runs.get(&run).is_some_and(|run| {
             let step = &run.steps[index];
-            step.attempts == key.attempt && step.state == ppu_engine::lifecycle::StepState::Intended
+            let intended = step.state == ppu_engine::lifecycle::StepState::Intended;
+            step.attempts == key.attempt && intended && step.void_wanted.is_none()
         })
     })
 }
@@ -357,16 +426,16 @@ fn refuse(command: Command, reason: &str) {
         Command::MakeSafe { answer, .. } => {
             let _ = answer.send(Err(reason.to_owned()));
         }
-        Command::Resolve { answer, .. } => {
+        Command::Resolve { answer, .. } | Command::Clear { answer, .. } => {
             let _ = answer.send(Err(reason.to_owned()));
         }
-        Command::Execute(_) | Command::CloseRun(_) => {}
+        Command::Execute(_) | Command::CloseRun(_) | Command::VoidStep(_) => {}
     }
 }
 
 impl Session {
-    async fn heartbeat(&mut self, counter: u64) -> Result<(), LinkError> {
-        let asked = Instant::now();
+    async fn heartbeat(&mut self, host: &dyn Host, counter: u64) -> Result<(), LinkError> {
+        let asked = host.boot_ns();
         let request = wire::HeartbeatRequest { session: self.session.clone(), counter };
         let answer = within(self.client.heartbeat(request)).await?;
         if !answer.current {
@@ -377,8 +446,8 @@ impl Session {
     }
 
     /// A moment from now in the driver's clock.
-    fn driver_clock(&self, from_now: Duration) -> u64 {
-        self.clock.0 + (self.clock.1.elapsed() + from_now).as_nanos() as u64
+    fn driver_clock(&self, now_ns: u64, from_now: Duration) -> u64 {
+        self.clock.0 + now_ns.saturating_sub(self.clock.1) + from_now.as_nanos() as u64
     }
 }
 

@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use ppu_core::DeviceId;
-use ppu_engine::{Effect, Engine, Fact, Input, Refusal, State};
+use ppu_engine::{Effect, Engine, Event, Fact, Input, Refusal, State};
+use ppu_host::{CrashPoint, Host};
 use ppu_journal::{Journal, Recovery};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
@@ -32,6 +32,17 @@ pub struct Snapshot {
 pub enum Command {
     /// Send an intended command.
     Execute(Arc<ppu_engine::state::Intent>),
+    /// Have the tombstone of a step made.
+    VoidStep(ppu_core::StepId),
+    /// Let the device start again on a person's word; the answer says whether that is durable at the driver.
+    Clear {
+        /// Who.
+        who: String,
+        /// What was checked before.
+        reason: String,
+        /// The answer.
+        answer: oneshot::Sender<Result<(), String>>,
+    },
     /// Let the driver forget a run.
     CloseRun(ppu_core::RunId),
     /// Bring the device to its safe state; the answer says whether it confirmed.
@@ -66,6 +77,7 @@ pub struct Handle {
     feed: broadcast::Sender<Arc<Vec<(u64, Fact)>>>,
     links: Arc<BTreeMap<DeviceId, mpsc::Sender<Command>>>,
     journal: Journal,
+    host: Arc<dyn Host>,
 }
 
 impl std::fmt::Debug for Message {
@@ -112,6 +124,11 @@ impl Handle {
         &self.journal
     }
 
+    /// The computer under the process.
+    pub fn host(&self) -> &Arc<dyn Host> {
+        &self.host
+    }
+
     /// The way to a device's link.
     pub fn link(&self, device: &DeviceId) -> Option<&mpsc::Sender<Command>> {
         self.links.get(device)
@@ -151,7 +168,7 @@ pub(crate) fn start(
         positions: options.lab.positions.iter().cloned().collect(),
         samples: options.lab.samples.clone(),
     };
-    let pending = engine.decide(now_ms(), begin).map_err(SchedulerError::Lab)?;
+    let pending = engine.decide(options.host.wall_ms(), begin).map_err(SchedulerError::Lab)?;
     let (normal_sender, normal) = mpsc::channel(QUEUE);
     let (urgent_sender, urgent) = mpsc::channel(QUEUE);
     let (snapshot_sender, snapshot) = watch::channel(Snapshot { state: Arc::new(engine.state().clone()), seq });
@@ -171,6 +188,7 @@ pub(crate) fn start(
         feed: broadcast::channel(FEED).0,
         links: Arc::new(links),
         journal,
+        host: Arc::clone(&options.host),
     };
     let reactor = Reactor {
         engine,
@@ -209,7 +227,7 @@ impl Reactor {
                 Some(message) = self.normal.recv() => message,
                 _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
             };
-            let decided = self.engine.decide(now_ms(), message.input);
+            let decided = self.engine.decide(self.handle.host.wall_ms(), message.input);
             let answer = match decided {
                 Ok(facts) => match self.take(facts.clone()).await {
                     Ok(()) => Ok(facts),
@@ -231,6 +249,10 @@ impl Reactor {
     /// Makes facts durable, lets them in, publishes them, and starts what is outstanding.
     async fn take(&mut self, facts: Vec<Fact>) -> Result<(), SchedulerError> {
         if !facts.is_empty() {
+            let intends = facts.iter().any(|fact| matches!(fact.event, Event::StepIntended { .. }));
+            if intends {
+                self.handle.host.at(CrashPoint::BeforeIntent).await;
+            }
             let range =
                 self.handle.journal.append(&facts).await.map_err(|source| SchedulerError::JournalFailed { source })?;
             for fact in &facts {
@@ -241,6 +263,9 @@ impl Reactor {
             let numbered = (range.first..=range.last).zip(facts).collect();
             // Nobody watching is no error.
             let _ = self.handle.feed.send(Arc::new(numbered));
+            if intends {
+                self.handle.host.at(CrashPoint::IntentDurable).await;
+            }
         }
         self.start_outstanding();
         Ok(())
@@ -266,13 +291,14 @@ impl Reactor {
         match effect {
             Effect::Execute(intent) => to_link(&intent.device.clone(), Command::Execute(intent)),
             Effect::CloseRun { run, device } => to_link(&device, Command::CloseRun(run)),
+            Effect::VoidStep { step, device, .. } => to_link(&device, Command::VoidStep(step)),
             Effect::Propose { campaign, round, count } => {
                 let state = Arc::new(self.engine.state().clone());
                 let handle = self.handle.clone();
                 tokio::spawn(async move {
                     let asked = campaign.clone();
                     let work = move || propose::propose(&state, &asked, round, count);
-                    let result = on_a_thread(work, "choosing candidates").await;
+                    let result = on_a_thread(&*handle.host, work, "choosing candidates").await;
                     // The reactor being gone means that the process is ending; the question is asked again after replay.
                     let _ = handle.give(Input::Proposal { campaign, round, result }).await;
                 });
@@ -284,7 +310,7 @@ impl Reactor {
                 tokio::spawn(async move {
                     let (asked, journal) = (trial.clone(), handle.journal.clone());
                     let work = move || analyse::analyse(&state, &journal, &asked).map(Box::new);
-                    let result = on_a_thread(work, "analysis").await;
+                    let result = on_a_thread(&*handle.host, work, "analysis").await;
                     let _ = handle.give(Input::Analysed { trial, result }).await;
                 });
                 true
@@ -295,21 +321,15 @@ impl Reactor {
 
 /// Slow pure work on a blocking thread. A panic there is a fault of that work and must not end the lab.
 async fn on_a_thread<T: Send + 'static>(
+    host: &dyn Host,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
     what: &'static str,
 ) -> Result<T, String> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(result) => result,
-        Err(error) => {
-            tracing::error!(%error, "{what} broke off");
-            Err(format!("{what} broke off: {error}"))
-        }
-    }
-}
-
-/// Unix milliseconds: a label in records.
-pub(crate) fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as i64)
+    let guarded = move || std::panic::catch_unwind(std::panic::AssertUnwindSafe(work));
+    host.do_blocking(guarded).await.unwrap_or_else(|_| {
+        tracing::error!("{what} broke off");
+        Err(format!("{what} broke off: see the log of the scheduler"))
+    })
 }
 
 /// The run that was just submitted, found among the facts of the answer.

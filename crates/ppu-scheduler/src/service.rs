@@ -7,8 +7,8 @@ use std::time::Duration;
 use ppu_core::campaign::{CampaignSpec, Strategy};
 use ppu_core::protocol::Protocol;
 use ppu_core::{ArtifactHash, CampaignId, DeviceId, PositionId, Problems, RunId, TrialId};
-use ppu_engine::event::Resolution;
-use ppu_engine::lifecycle::{LinkState, StepState};
+use ppu_engine::event::{Resolution, Verdict};
+use ppu_engine::lifecycle::LinkState;
 use ppu_engine::{Event, Fact, Input, Refusal};
 use ppu_proto::convert::{self, numbers_from_wire};
 use ppu_proto::lab::v1 as wire;
@@ -18,7 +18,7 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::reactor::{Command, Handle, now_ms, submitted_run};
+use crate::reactor::{Command, Handle, submitted_run};
 use crate::telemetry::Telemetry;
 use crate::{SchedulerError, SchedulerOptions, feed, link_wire, view};
 
@@ -31,6 +31,7 @@ const CHUNK: usize = 64 * 1024;
 /// Largest file that a client may submit.
 const LARGEST_FILE: usize = 1 << 20;
 
+#[derive(Clone)]
 pub(crate) struct Api {
     handle: Handle,
     options: Arc<SchedulerOptions>,
@@ -96,7 +97,8 @@ async fn bind(address: std::net::SocketAddr, file: &std::path::Path) -> std::io:
 
 impl Api {
     pub(crate) fn new(handle: Handle, options: Arc<SchedulerOptions>, telemetry: Telemetry) -> Self {
-        Self { handle, options, telemetry, started_ms: now_ms() }
+        let started_ms = options.host.wall_ms();
+        Self { handle, options, telemetry, started_ms }
     }
 
     async fn give(&self, input: Input) -> Result<Vec<Fact>, Status> {
@@ -132,6 +134,61 @@ impl Api {
             Ok(None) => stop(false, false, "the link ended".to_owned()),
             Err(_) => stop(true, false, format!("no confirmation within {} s", STOP_WAIT.as_secs())),
         }
+    }
+}
+
+impl Api {
+    /// Makes a verdict durable at the driver first (F9), so that the next attempt cannot meet an old doubt. The ledger
+    /// of a driver that was retired is asked nothing any more.
+    async fn tell_driver_the_verdict(
+        &self,
+        state: &ppu_engine::State,
+        key: &ppu_core::CommandKey,
+        verdict: i32,
+        resolution: &Resolution,
+    ) -> Result<(), Status> {
+        let adopter = state.devices.iter().find(|(_, device)| device.adopted_in_doubt.contains(key));
+        let awaiting = || state.step(&key.step).and_then(|(_, step)| step.device.clone());
+        let device = adopter.map(|(id, _)| id.clone()).or_else(awaiting);
+        let device = device.ok_or_else(|| Status::failed_precondition(format!("`{key}` is not in doubt")))?;
+        let known = state.devices.get(&device);
+        if known.is_some_and(|known| {
+            known.link != LinkState::Attached && !known.retired.is_empty() && known.ledger_id.is_empty()
+        }) {
+            return Ok(());
+        }
+        let link = self.handle.link(&device).ok_or_else(|| Status::internal("the device has no link"))?;
+        let (answer, receiver) = oneshot::channel();
+        let to_driver = ppu_proto::device::v1::ResolveRequest {
+            key: Some(key.into()),
+            verdict,
+            resolution: Some(ppu_proto::device::v1::Resolution {
+                who: resolution.who.clone(),
+                inspected: resolution.inspected.clone(),
+                evidence: resolution.evidence.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
+                note: resolution.note.clone(),
+                countersigned_by: resolution.countersigned_by.clone().unwrap_or_default(),
+                time_ms: self.options.host.wall_ms(),
+            }),
+            ..Default::default()
+        };
+        let command = Command::Resolve { request: Box::new(to_driver), answer };
+        link.send(command).await.map_err(|_| Status::unavailable("the scheduler is ending"))?;
+        let told = receiver.await.map_err(|_| Status::unavailable("the link to the driver ended"))?;
+        told.map_err(|reason| Status::unavailable(format!("the driver of {device} did not take the verdict: {reason}")))
+    }
+
+    /// A person's clear: durable at the driver, then in the journal.
+    async fn clear(&self, device: &DeviceId, who: String, reason: String) -> Result<(), Status> {
+        self.handle.snapshot().state.may_clear(device).map_err(|refusal| refused(&refusal))?;
+        let link = self.handle.link(device).ok_or_else(|| Status::internal("the device has no link"))?;
+        let (answer, receiver) = oneshot::channel();
+        let command = Command::Clear { who: who.clone(), reason: reason.clone(), answer };
+        link.send(command).await.map_err(|_| Status::unavailable("the scheduler is ending"))?;
+        let told = receiver.await.map_err(|_| Status::unavailable("the link to the driver ended"))?;
+        told.map_err(|why| Status::unavailable(format!("the driver of {device} was not cleared: {why}")))?;
+        self.give_urgent(Input::Cleared { device: device.clone(), who, reason }).await?;
+        Ok(())
     }
 }
 
@@ -173,6 +230,9 @@ fn who(name: &str) -> Result<String, Status> {
     if name.trim().is_empty() {
         return Err(Status::invalid_argument("`who` is empty: every decision carries a name"));
     }
+    if [ppu_engine::event::INSTRUMENT, "scheduler", "driver"].contains(&name.trim()) {
+        return Err(Status::invalid_argument(format!("`{name}` is no person")));
+    }
     Ok(name.to_owned())
 }
 
@@ -182,7 +242,7 @@ type Stream<T> = Pin<Box<dyn tokio_stream::Stream<Item = Result<T, Status>> + Se
 impl LabService for Api {
     async fn get_lab(&self, _: Request<wire::GetLabRequest>) -> Result<Response<wire::GetLabResponse>, Status> {
         let snapshot = self.handle.snapshot();
-        let (state, now) = (&snapshot.state, now_ms());
+        let (state, now) = (&snapshot.state, self.options.host.wall_ms());
         let (lab_state, state_reason) = view::lab_state(state);
         // In the order of the lab file, as people know their lab.
         let devices = self.options.lab.devices.iter().filter_map(|device| {
@@ -307,7 +367,7 @@ impl LabService for Api {
         let state = self.handle.snapshot().state;
         let campaign =
             state.campaigns.get(&id).ok_or_else(|| Status::not_found(format!("there is no campaign `{id}`")))?;
-        let campaign = view::campaign(&state, &id, campaign, now_ms());
+        let campaign = view::campaign(&state, &id, campaign, self.options.host.wall_ms());
         Ok(Response::new(wire::GetCampaignResponse { campaign: Some(campaign) }))
     }
 
@@ -320,6 +380,7 @@ impl LabService for Api {
             campaign: parsed(&request.campaign)?,
             who: who(&request.who)?,
             reason: request.reason,
+            stop_runs: request.stop_runs,
         };
         self.give_urgent(input).await?;
         Ok(Response::new(wire::StopCampaignResponse {}))
@@ -358,39 +419,104 @@ impl LabService for Api {
             "" => None,
             text => Some(parsed::<PositionId>(text)?),
         };
-        let snapshot = self.handle.snapshot();
-        let intent = snapshot.state.find(&key).and_then(|(run, index)| {
-            let step = &snapshot.state.runs.get(&run)?.steps[index];
-            (step.state == StepState::InDoubt).then(|| step.intent.clone())?
-        });
-        let intent = intent.ok_or_else(|| Status::failed_precondition(format!("`{key}` is not in doubt")))?;
-        let link = self.handle.link(&intent.device).ok_or_else(|| Status::internal("the device has no link"))?;
         let evidence = resolution.evidence.iter().map(|hash| ArtifactHash::from_slice(hash));
         let evidence: Vec<_> =
             evidence.collect::<Result<_, _>>().map_err(|error| Status::invalid_argument(error.to_string()))?;
-        // The verdict is durable at the driver first (F9), so that the next attempt cannot meet an old doubt.
-        let (answer, receiver) = oneshot::channel();
-        let to_driver = ppu_proto::device::v1::ResolveRequest {
-            key: Some((&key).into()),
-            verdict: request.verdict,
-            resolution: Some(resolution.clone()),
-            ..Default::default()
-        };
-        let command = Command::Resolve { request: Box::new(to_driver), answer };
-        link.send(command).await.map_err(|_| Status::unavailable("the scheduler is ending"))?;
-        let told = receiver.await.map_err(|_| Status::unavailable("the link to the driver ended"))?;
-        told.map_err(|reason| {
-            Status::unavailable(format!("the driver of {} did not take the verdict: {reason}", intent.device))
-        })?;
-        let resolution =
-            Resolution { who: resolution.who, inspected: resolution.inspected, evidence, note: resolution.note };
+        let (inspected, note) = (resolution.inspected, resolution.note);
+        let mut resolution = Resolution { who: resolution.who, inspected, evidence, note, countersigned_by: None };
+        // Two people under a hazardous verdict: the first signature is recorded and the doubt stays.
+        let signed = Input::SignDoubt { key: key.clone(), verdict, resolution: resolution.clone() };
+        if !self.give_urgent(signed).await?.is_empty() {
+            return Ok(Response::new(wire::ResolveDoubtResponse { needs_second_signature: true }));
+        }
+        let state = self.handle.snapshot().state;
+        if state.is_hazardous(&key)
+            && let Some((_, first)) = state.step(&key.step).and_then(|(_, step)| step.signed.clone())
+        {
+            let second = std::mem::replace(&mut resolution, first);
+            resolution.countersigned_by = Some(second.who);
+            resolution.evidence.extend(second.evidence);
+        }
+        if request.then_skip && verdict == Verdict::NotDone {
+            let reason = format!("skipped after its doubt: {}", resolution.inspected);
+            let skip = Input::SkipStep { step: key.step.clone(), who: resolution.who.clone(), reason };
+            self.give_urgent(skip).await?;
+        }
+        self.tell_driver_the_verdict(&state, &key, request.verdict, &resolution).await?;
         let resolved = self.give_urgent(Input::Resolved { key, verdict, resolution, sample_position }).await;
         match resolved {
             // The driver's own event may have arrived first; the doubt is gone either way.
             Err(status) if status.code() == tonic::Code::FailedPrecondition => {}
             other => drop(other?),
         }
-        Ok(Response::new(wire::ResolveDoubtResponse {}))
+        Ok(Response::new(wire::ResolveDoubtResponse { needs_second_signature: false }))
+    }
+
+    async fn stop_run(
+        &self,
+        request: Request<wire::StopRunRequest>,
+    ) -> Result<Response<wire::StopRunResponse>, Status> {
+        let request = request.into_inner();
+        let input = Input::StopRun { run: parsed(&request.run)?, who: who(&request.who)?, reason: request.reason };
+        self.give_urgent(input).await?;
+        Ok(Response::new(wire::StopRunResponse {}))
+    }
+
+    async fn skip_step(
+        &self,
+        request: Request<wire::SkipStepRequest>,
+    ) -> Result<Response<wire::SkipStepResponse>, Status> {
+        let request = request.into_inner();
+        let input = Input::SkipStep { step: parsed(&request.step)?, who: who(&request.who)?, reason: request.reason };
+        self.give_urgent(input).await?;
+        Ok(Response::new(wire::SkipStepResponse {}))
+    }
+
+    async fn clear_device(
+        &self,
+        request: Request<wire::ClearDeviceRequest>,
+    ) -> Result<Response<wire::ClearDeviceResponse>, Status> {
+        let request = request.into_inner();
+        let device: DeviceId = parsed(&request.device)?;
+        self.clear(&device, who(&request.who)?, request.reason).await?;
+        Ok(Response::new(wire::ClearDeviceResponse {}))
+    }
+
+    async fn retire_ledger(
+        &self,
+        request: Request<wire::RetireLedgerRequest>,
+    ) -> Result<Response<wire::RetireLedgerResponse>, Status> {
+        let request = request.into_inner();
+        let bad = |error: convert::ConversionError| Status::invalid_argument(error.to_string());
+        let void = request.void.iter().map(TryInto::try_into).collect::<Result<_, _>>().map_err(bad)?;
+        let input = Input::RetireLedger {
+            device: parsed(&request.device)?,
+            ledger_id: request.ledger_id,
+            who: who(&request.who)?,
+            isolated: request.isolated,
+            void,
+        };
+        self.give_urgent(input).await?;
+        Ok(Response::new(wire::RetireLedgerResponse {}))
+    }
+
+    async fn locate_sample(
+        &self,
+        request: Request<wire::LocateSampleRequest>,
+    ) -> Result<Response<wire::LocateSampleResponse>, Status> {
+        let request = request.into_inner();
+        let position = match request.position.as_str() {
+            "" => None,
+            text => Some(parsed::<PositionId>(text)?),
+        };
+        let input = Input::LocateSample {
+            sample: parsed(&request.sample)?,
+            position,
+            who: who(&request.who)?,
+            inspected: request.inspected,
+        };
+        self.give_urgent(input).await?;
+        Ok(Response::new(wire::LocateSampleResponse {}))
     }
 
     async fn pause(&self, request: Request<wire::PauseRequest>) -> Result<Response<wire::PauseResponse>, Status> {
@@ -437,10 +563,8 @@ impl LabService for Api {
         let hash = ArtifactHash::from_slice(&request.into_inner().hash)
             .map_err(|error| Status::invalid_argument(error.to_string()))?;
         let journal = self.handle.journal().clone();
-        let read = tokio::task::spawn_blocking(move || journal.artifact(&hash)).await;
-        let bytes = read
-            .map_err(|error| Status::internal(error.to_string()))?
-            .map_err(|error| Status::not_found(error.to_string()))?;
+        let read = self.handle.host().do_blocking(move || journal.artifact(&hash)).await;
+        let bytes = read.map_err(|error| Status::not_found(error.to_string()))?;
         let pieces: Vec<_> =
             bytes.chunks(CHUNK).map(|chunk| Ok(wire::ReadArtifactResponse { chunk: chunk.to_vec() })).collect();
         Ok(Response::new(Box::pin(tokio_stream::iter(pieces))))
@@ -453,10 +577,10 @@ async fn watch_events(handle: Handle, mut after: u64, sender: mpsc::Sender<Resul
     let mut live = handle.subscribe();
     loop {
         let journal = handle.journal().clone();
-        let page = match tokio::task::spawn_blocking(move || journal.facts_after(after, CLIENT_QUEUE)).await {
-            Ok(Ok(page)) => page,
-            other => {
-                let reason = format!("the journal could not be read: {other:?}");
+        let page = match handle.host().do_blocking(move || journal.facts_after(after, CLIENT_QUEUE)).await {
+            Ok(page) => page,
+            Err(error) => {
+                let reason = format!("the journal could not be read: {error}");
                 let _ = sender.send(Err(Status::internal(reason))).await;
                 return;
             }

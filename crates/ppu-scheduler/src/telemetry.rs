@@ -5,13 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ppu_host::{Host, RealHost};
 use ppu_proto::telemetry::v1 as sparkplug;
 use ppu_proto::{common::v1 as common, device::v1 as device};
 use prost::Message as _;
 use rumqttc::{AsyncClient, Event, LastWill, MqttOptions, Packet, QoS};
 use tokio::sync::watch;
-
-use crate::reactor::now_ms;
 
 /// Largest message taken in; a birth of a large device is some kilobytes.
 const PACKET_LIMIT: usize = 1 << 20;
@@ -211,4 +210,9 @@ fn unit_of(reading: &device::Reading) -> Option<String> {
         common::value::Kind::Quantity(quantity) => Some(quantity.unit.clone()),
         _ => None,
     }
+}
+
+/// Unix milliseconds: a label in messages, and telemetry is on real computers only.
+fn now_ms() -> i64 {
+    (&RealHost as &dyn Host).wall_ms()
 }

@@ -32,6 +32,13 @@ pub(crate) fn device(id: &str, device: &Device, state: &State, now_ms: i64, star
     let problem = match device.link {
         LinkState::Unknown => "not reached yet".to_owned(),
         LinkState::Lost => device.lost_because.clone(),
+        LinkState::Attached if device.memory_doubt.is_some() => {
+            let doubt = device.memory_doubt.as_deref().unwrap_or_default();
+            format!("its ledger cannot be believed ({doubt}): resolve its doubts, then clear it")
+        }
+        LinkState::Attached if device.aborted.is_some() => {
+            format!("made safe, waits for a person's clear: {}", device.aborted.as_deref().unwrap_or_default())
+        }
         LinkState::Attached if in_doubt => "a step on it is in doubt".to_owned(),
         LinkState::Attached if !device.adopted.is_empty() => {
             "it holds a command that the journal does not know".to_owned()
@@ -39,7 +46,8 @@ pub(crate) fn device(id: &str, device: &Device, state: &State, now_ms: i64, star
         LinkState::Attached => String::new(),
     };
     let word = match (device.link, &device.busy) {
-        (LinkState::Attached, _) if in_doubt => device_wire::DeviceState::Held,
+        (LinkState::Attached, _) if device.aborted.is_some() => device_wire::DeviceState::Aborted,
+        (LinkState::Attached, _) if in_doubt || device.memory_doubt.is_some() => device_wire::DeviceState::Held,
         (LinkState::Attached, Some(_)) => device_wire::DeviceState::Execute,
         (LinkState::Attached, None) => device_wire::DeviceState::Idle,
         _ => device_wire::DeviceState::Unreachable,
@@ -239,9 +247,27 @@ pub(crate) fn doubts(state: &State) -> Vec<wire::Doubt> {
                     device: intent.device.to_string(),
                     message: format!("{}: {}", AttemptState::InDoubt, step.message),
                     sample: intent.sample.as_ref().map(ToString::to_string).unwrap_or_default(),
+                    hazardous: state.is_hazardous(&intent.key),
+                    signed_by: step.signed.as_ref().map(|(_, by)| by.who.clone()).unwrap_or_default(),
+                    adopted: false,
                 })
             })
             .collect::<Vec<_>>()
     };
-    state.live().flat_map(in_doubt).collect()
+    let adopted = state.devices.iter().flat_map(|(id, device)| {
+        device.adopted.iter().map(|key| {
+            let word = match device.adopted_in_doubt.contains(key) {
+                true => "in doubt: another scheduler sent it and nobody knows its outcome",
+                false => "under way: another scheduler sent it; nothing is sent to the device until it has ended",
+            };
+            wire::Doubt {
+                key: Some(key.into()),
+                device: id.to_string(),
+                message: word.to_owned(),
+                adopted: true,
+                ..Default::default()
+            }
+        })
+    });
+    state.live().flat_map(in_doubt).chain(adopted).collect()
 }

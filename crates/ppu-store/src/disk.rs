@@ -3,9 +3,11 @@
 //! [`RealDisk`] is the operating system. [`SimDisk`] keeps the same promises in memory and can lose, tear, flip, fill up and
 //! fail, so that every durability claim is tested against the worst disk that keeps its word.
 
+mod any;
 mod real;
 mod sim;
 
+pub use any::AnyDisk;
 pub use real::{RealDisk, RealFile, RealLock};
 pub use sim::{CrashKeep, SimDisk, SimFault, SimFile, SimLock};
 

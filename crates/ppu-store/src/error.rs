@@ -46,6 +46,11 @@ pub enum CorruptionFault {
     SegmentOutOfPlace,
     /// The hash of the segment before differs from the one recorded when that segment was closed.
     PreviousSegmentChanged,
+    /// The file of the segment has another length than it was made with.
+    SegmentResized {
+        /// The length it was made with, in bytes.
+        recorded: u64,
+    },
     /// Bytes that must be a frame, because they were durable or because others follow them, are not.
     FrameDamaged,
     /// A valid frame is followed by a hole and then by another valid frame.
@@ -80,6 +85,7 @@ impl fmt::Display for CorruptionFault {
             Self::PreviousSegmentChanged => {
                 formatter.write_str("the segment before it has changed since it was closed")
             }
+            Self::SegmentResized { recorded } => write!(formatter, "the segment was made with {recorded} bytes"),
             Self::FrameDamaged => formatter.write_str("a frame that was durable is damaged"),
             Self::FrameAfterGap { found_at } => {
                 write!(formatter, "a frame is damaged or missing, and a valid one follows at byte {found_at}")

@@ -25,6 +25,8 @@ pub const MAX_RECORD_BYTES: usize = 64 * 1024;
 pub const MAX_BATCH_BYTES: usize = 1024 * 1024;
 /// Most records in a frame (LOG-1).
 pub const MAX_BATCH_RECORDS: usize = 256;
+/// Records up to about this many bytes are copied to be hashed: one chunk of BLAKE3.
+const SHORT_INPUT: usize = 1024;
 /// Domain of the first chain head, so that no other use of BLAKE3 can yield it.
 const CHAIN_CONTEXT: &str = "ppu log v1";
 
@@ -90,9 +92,19 @@ impl ChainHead {
     /// The chain after one more record.
     #[must_use]
     pub fn next(self, body: &[u8]) -> Self {
+        let length = length_of(body).to_le_bytes();
+        let whole = self.0.len() + length.len() + body.len();
+        if whole <= SHORT_INPUT {
+            // One piece in one place is hashed in about half the time that three pieces take.
+            let mut input = [0; SHORT_INPUT];
+            input[..32].copy_from_slice(&self.0);
+            input[32..36].copy_from_slice(&length);
+            input[36..whole].copy_from_slice(body);
+            return Self(blake3::hash(&input[..whole]).into());
+        }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&self.0);
-        hasher.update(&length_of(body).to_le_bytes());
+        hasher.update(&length);
         hasher.update(body);
         Self(hasher.finalize().into())
     }
@@ -111,6 +123,8 @@ pub(crate) struct SegmentHeader {
     pub(crate) chain_before: ChainHead,
     pub(crate) previous_hash: [u8; 32],
     pub(crate) created_unix_ns: u64,
+    /// Length of the file in bytes; 0 where it was not recorded.
+    pub(crate) length: u64,
 }
 
 impl SegmentHeader {
@@ -123,6 +137,7 @@ impl SegmentHeader {
         bytes[40..72].copy_from_slice(&self.chain_before.0);
         bytes[72..104].copy_from_slice(&self.previous_hash);
         bytes[104..112].copy_from_slice(&self.created_unix_ns.to_le_bytes());
+        bytes[112..120].copy_from_slice(&self.length.to_le_bytes());
         let crc = crc32c::crc32c(&bytes[..124]);
         bytes[124..128].copy_from_slice(&crc.to_le_bytes());
         bytes
@@ -139,6 +154,7 @@ impl SegmentHeader {
             chain_before: ChainHead(array_at(bytes, 40)),
             previous_hash: array_at(bytes, 72),
             created_unix_ns: u64_at(bytes, 104),
+            length: u64_at(bytes, 112),
         })
     }
 }
@@ -283,8 +299,12 @@ impl HeadSlot {
         bytes
     }
 
-    pub(crate) fn decode(bytes: &[u8], id: LogId) -> Option<Self> {
-        let bytes = bytes.get(..HEAD_SLOT)?;
+    /// Reads the slot of a page of `HEAD`. The rest of the page must be zeros, so that no changed bit goes unnoticed.
+    pub(crate) fn decode(page: &[u8], id: LogId) -> Option<Self> {
+        let (bytes, rest) = page.get(..HEAD_SLOT_DISTANCE)?.split_at(HEAD_SLOT);
+        if rest.iter().any(|byte| *byte != 0) {
+            return None;
+        }
         let sound = bytes[56..60] == HEAD_MAGIC && u32_at(bytes, 60) == frame_crc(id, &bytes[..60]);
         sound.then(|| Self {
             sequence: u64_at(bytes, 0),

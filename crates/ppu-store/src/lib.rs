@@ -32,8 +32,8 @@ pub use artifacts::{
 };
 pub use atomic::{write_atomically, write_atomically_on};
 pub use disk::{
-    CrashKeep, Disk, DiskFile, DiskOperation, OpenMode, RealDisk, RealFile, RealLock, SimDisk, SimFault, SimFile,
-    SimLock,
+    AnyDisk, CrashKeep, Disk, DiskFile, DiskOperation, OpenMode, RealDisk, RealFile, RealLock, SimDisk, SimFault,
+    SimFile, SimLock,
 };
 pub use error::{AppendError, Corruption, CorruptionFault, DiskFailure, LogFailure, OpenError, ReadError};
 pub use format::{

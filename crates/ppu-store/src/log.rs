@@ -64,6 +64,10 @@ impl<D: Disk> Log<D> {
             return Err(OpenError::TailLost { known: options.at_least, found: found.last_sequence() });
         }
         recovery::settle(&disk, &layout, &found, slot)?;
+        let head_fallback = found.head_exists && found.slots.iter().any(Option::is_none);
+        if head_fallback {
+            HeadFile::<D::File>::create(&disk, &layout, id_of(&found), &slot)?;
+        }
         let tail_cut = recovery::open_cuts(&disk, &layout, found.next_sequence)?.pop();
         let opened = Opened {
             id: id_of(&found),
@@ -73,7 +77,7 @@ impl<D: Disk> Log<D> {
             chain_head: found.chain,
             tail_cut,
             rewritten_records: found.last_sequence() - slot.sequence,
-            head_fallback: found.head_exists && found.slots.iter().any(Option::is_none),
+            head_fallback,
         };
         let log = Self::resume(disk, layout, options, found, lock)?;
         Ok((log, opened))
@@ -92,6 +96,7 @@ impl<D: Disk> Log<D> {
             length: last.length,
             end: last.end,
             hasher: scan.last_hasher,
+            unhashed: Vec::new(),
         };
         // The slot that is unreadable or older is written first, so that the better one stays until the new one is durable.
         let older = usize::from(scan.slots[0].map(|slot| slot.end) > scan.slots[1].map(|slot| slot.end));
@@ -238,6 +243,7 @@ impl<D: Disk> Log<D> {
     /// Starts to prepare the next segment in the background when the current one is half full (LOG-5), and takes note of a
     /// preparation that has ended.
     pub(crate) fn tend_next_segment(&mut self) {
+        self.segment.hash_the_rest();
         let ended = match &self.next_segment {
             NextSegment::Running(thread) => thread.is_finished(),
             NextSegment::Absent => false,
@@ -299,6 +305,7 @@ impl<D: Disk> Log<D> {
             chain_before: self.chain,
             previous_hash: self.segment.whole_hash(),
             created_unix_ns: self.disk.unix_ns(),
+            length: 0,
         };
         self.segment = ActiveSegment::begin(&self.disk, &self.layout, &header)?;
         self.next_segment = NextSegment::Absent;

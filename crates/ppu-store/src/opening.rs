@@ -60,6 +60,7 @@ pub(crate) fn create<D: Disk>(disk: &D, layout: &Layout, options: &LogOptions, i
         chain_before,
         previous_hash: [0; 32],
         created_unix_ns: disk.unix_ns(),
+        length: 0,
     };
     ActiveSegment::begin(disk, layout, &header)?;
     HeadFile::<D::File>::create(disk, layout, id, &empty_head(chain_before))

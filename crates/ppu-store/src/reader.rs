@@ -3,10 +3,11 @@
 use crate::disk::{Disk, DiskFile, DiskOperation, OpenMode};
 use crate::error::{Corruption, CorruptionFault, DiskFailure, ReadError};
 use crate::format::{
-    ChainHead, FRAME_HEADER, Frame, FrameHeader, HEAD_SLOT_DISTANCE, HeadSlot, LogId, Position, SEGMENT_HEADER,
-    SegmentHeader, parse_segment_name,
+    ChainHead, FRAME_HEADER, Frame, FrameHeader, HeadSlot, LogId, Position, SEGMENT_HEADER, SegmentHeader,
+    parse_segment_name,
 };
 use crate::layout::Layout;
+use crate::scan::head_slots;
 use crate::tip::SharedTip;
 use std::collections::VecDeque;
 use std::io;
@@ -327,6 +328,5 @@ fn read_newest_head<D: Disk>(disk: &D, layout: &Layout, id: LogId) -> Result<Opt
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(DiskFailure::at(DiskOperation::Read, &path))?,
     };
-    let slots = [0, HEAD_SLOT_DISTANCE].map(|at| bytes.get(at..).and_then(|slot| HeadSlot::decode(slot, id)));
-    Ok(slots.into_iter().flatten().max_by_key(|slot| slot.end))
+    Ok(head_slots(&bytes, id).into_iter().flatten().max_by_key(|slot| slot.end))
 }

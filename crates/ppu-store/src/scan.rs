@@ -118,6 +118,14 @@ fn read_head<D: Disk>(disk: &D, layout: &Layout) -> Result<Option<Vec<u8>>, Disk
     }
 }
 
+/// Both slots of `HEAD`, as far as they can be read.
+pub(crate) fn head_slots(head: &[u8], id: LogId) -> [Option<HeadSlot>; 2] {
+    let (first, second) = head.split_at(head.len().min(HEAD_SLOT_DISTANCE));
+    // More than two pages are not what was written, and the second page is the one that was added to.
+    let second = if second.len() == HEAD_SLOT_DISTANCE { second } else { &[] };
+    [HeadSlot::decode(first, id), HeadSlot::decode(second, id)]
+}
+
 fn to_index(offset: u64) -> usize {
     usize::try_from(offset).expect("the offset lies in bytes that are in memory")
 }
@@ -129,8 +137,7 @@ impl Scan {
 
     fn read_slots(&mut self, head: Option<&[u8]>) {
         if let (Some(bytes), Some(id)) = (head, self.id) {
-            let slot = |at: usize| bytes.get(at..).and_then(|slot| HeadSlot::decode(slot, id));
-            self.slots = [slot(0), slot(HEAD_SLOT_DISTANCE)];
+            self.slots = head_slots(bytes, id);
         }
     }
 
@@ -162,6 +169,9 @@ impl Scan {
         };
         if !in_place || header.first_sequence != named_first {
             return at_header(self, CorruptionFault::SegmentOutOfPlace);
+        }
+        if header.length != 0 && header.length != bytes.len() as u64 {
+            return at_header(self, CorruptionFault::SegmentResized { recorded: header.length });
         }
         if previous_hash.is_some_and(|hash| hash != header.previous_hash) {
             return at_header(self, CorruptionFault::PreviousSegmentChanged);

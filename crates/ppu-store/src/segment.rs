@@ -10,6 +10,8 @@ use std::thread::JoinHandle;
 
 /// Zeros are written in pieces of this many bytes.
 const ZERO_BLOCK: usize = 1024 * 1024;
+/// Frames are hashed together once they have so many bytes: long inputs are hashed several times as fast as short ones.
+const HASH_BLOCK: usize = 256 * 1024;
 /// Length of `HEAD` in bytes: two pages, one for each slot.
 const HEAD_LENGTH: usize = 2 * HEAD_SLOT_DISTANCE;
 
@@ -63,8 +65,10 @@ pub(crate) struct ActiveSegment<F> {
     pub(crate) length: u64,
     /// End of the last frame in bytes.
     pub(crate) end: u64,
-    /// Over the file up to `end`.
+    /// Over the file up to `end`, but for `unhashed`.
     pub(crate) hasher: blake3::Hasher,
+    /// The last frames.
+    pub(crate) unhashed: Vec<u8>,
 }
 
 impl<F: DiskFile> ActiveSegment<F> {
@@ -79,7 +83,7 @@ impl<F: DiskFile> ActiveSegment<F> {
         let file =
             disk.open(&prepared, OpenMode::ReadWrite).map_err(DiskFailure::at(DiskOperation::Open, &prepared))?;
         let length = file.length().map_err(DiskFailure::at(DiskOperation::Read, &prepared))?;
-        let bytes = header.encode();
+        let bytes = SegmentHeader { length, ..header.clone() }.encode();
         file.pwrite(&bytes, 0).map_err(DiskFailure::at(DiskOperation::Write, &prepared))?;
         file.sync().map_err(DiskFailure::at(DiskOperation::Sync, &prepared))?;
         disk.rename(&prepared, &path).map_err(DiskFailure::at(DiskOperation::Rename, &path))?;
@@ -95,6 +99,7 @@ impl<F: DiskFile> ActiveSegment<F> {
             length,
             end: SEGMENT_HEADER as u64,
             hasher,
+            unhashed: Vec::new(),
         })
     }
 
@@ -102,13 +107,23 @@ impl<F: DiskFile> ActiveSegment<F> {
     pub(crate) fn append(&mut self, frame: &[u8]) -> Result<(), DiskFailure> {
         self.file.pwrite(frame, self.end).map_err(DiskFailure::at(DiskOperation::Write, &self.path))?;
         self.file.sync().map_err(DiskFailure::at(DiskOperation::Sync, &self.path))?;
-        self.hasher.update(frame);
+        self.unhashed.extend_from_slice(frame);
         self.end += frame.len() as u64;
+        if self.unhashed.len() >= HASH_BLOCK {
+            self.hash_the_rest();
+        }
         Ok(())
     }
 
+    /// Takes the last frames into the hash. Nobody waits for it, so it is done when nobody waits for the log either.
+    pub(crate) fn hash_the_rest(&mut self) {
+        self.hasher.update(&self.unhashed);
+        self.unhashed.clear();
+    }
+
     /// The hash of the whole file, whose rest is zeros.
-    pub(crate) fn whole_hash(&self) -> [u8; 32] {
+    pub(crate) fn whole_hash(&mut self) -> [u8; 32] {
+        self.hash_the_rest();
         let mut hasher = self.hasher.clone();
         let zeros = vec![0_u8; ZERO_BLOCK];
         let mut rest = usize::try_from(self.length - self.end).expect("the file was in memory or is no larger");

@@ -51,12 +51,43 @@ pub struct LogStatus {
 
 #[derive(Debug)]
 struct Inner {
-    /// `None` only while the last handle is being dropped.
-    sender: Option<SyncSender<Message>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    owner: Owner,
     queued: Arc<AtomicUsize>,
     limits: Limits,
     tip: SharedTip,
+}
+
+/// Who owns the log.
+enum Owner {
+    /// A thread; the sender is `None` only while the last handle is being dropped.
+    Thread { sender: Option<SyncSender<Message>>, thread: Mutex<Option<JoinHandle<()>>> },
+    /// Nobody but the handles: whoever appends does the work. `None` once closed.
+    Handles(Mutex<Option<Box<dyn AppendNow>>>),
+}
+
+impl std::fmt::Debug for Owner {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::Thread { .. } => "Thread",
+            Self::Handles(_) => "Handles",
+        })
+    }
+}
+
+/// A log whose disk is of no concern here.
+trait AppendNow: Send {
+    fn append_now(&mut self, records: &[Vec<u8>]) -> Result<SequenceRange, AppendError>;
+    fn finish(&mut self);
+}
+
+impl<D: Disk> AppendNow for Log<D> {
+    fn append_now(&mut self, records: &[Vec<u8>]) -> Result<SequenceRange, AppendError> {
+        self.append(records)
+    }
+
+    fn finish(&mut self) {
+        write_head(self);
+    }
 }
 
 #[derive(Debug)]
@@ -87,8 +118,17 @@ impl LogWriter {
         let (limits, tip) = (log.limits(), log.tip());
         let queue = Queue { receiver, queued: queued.clone() };
         let thread = thread::Builder::new().name("ppu-log".to_owned()).spawn(move || run(log, &queue))?;
-        let inner = Inner { sender: Some(sender), thread: Mutex::new(Some(thread)), queued, limits, tip };
-        Ok(Self { inner: Arc::new(inner) })
+        let owner = Owner::Thread { sender: Some(sender), thread: Mutex::new(Some(thread)) };
+        Ok(Self { inner: Arc::new(Inner { owner, queued, limits, tip }) })
+    }
+
+    /// A writer without a thread: each append is done, synced and completed in the call itself. For a simulation, in which
+    /// everything happens on one thread and in one order.
+    #[must_use]
+    pub fn without_thread<D: Disk>(log: Log<D>) -> Self {
+        let (limits, tip) = (log.limits(), log.tip());
+        let owner = Owner::Handles(Mutex::new(Some(Box::new(log))));
+        Self { inner: Arc::new(Inner { owner, queued: Arc::new(AtomicUsize::new(0)), limits, tip }) }
     }
 
     /// Appends records and waits until they are durable: all of them or none. Not for a reactor thread.
@@ -97,6 +137,10 @@ impl LogWriter {
     /// See [`AppendError`]; a full queue is waited for.
     pub fn append(&self, records: Vec<Vec<u8>>) -> Result<SequenceRange, AppendError> {
         let area = self.inner.limits.check(&records)?;
+        let sender_of_log = match &self.inner.owner {
+            Owner::Thread { sender, .. } => sender,
+            Owner::Handles(log) => return append_now(log, &records),
+        };
         let (sender, outcome) = mpsc::sync_channel(1);
         let completion: Completion = Box::new(move |result| {
             // The receiver waits below, so there is always somebody to take the outcome.
@@ -104,7 +148,7 @@ impl LogWriter {
         });
         let request = Request { records, area, reply: Reply(Some(completion)) };
         self.inner.queued.fetch_add(1, Ordering::Relaxed);
-        if let Some(sender) = &self.inner.sender
+        if let Some(sender) = sender_of_log
             && sender.send(Message::Append(request)).is_err()
         {
             self.inner.queued.fetch_sub(1, Ordering::Relaxed);
@@ -119,8 +163,12 @@ impl LogWriter {
             Ok(area) => area,
             Err(error) => return completion(Err(error)),
         };
+        let sender = match &self.inner.owner {
+            Owner::Thread { sender, .. } => sender,
+            Owner::Handles(log) => return completion(append_now(log, &records)),
+        };
         let request = Request { records, area, reply: Reply(Some(completion)) };
-        let Some(sender) = &self.inner.sender else {
+        let Some(sender) = sender else {
             return;
         };
         self.inner.queued.fetch_add(1, Ordering::Relaxed);
@@ -158,9 +206,13 @@ impl LogWriter {
     /// # Errors
     /// [`AppendError::Poisoned`] if the log has failed.
     pub fn close(self) -> Result<(), AppendError> {
-        if let Some(sender) = &self.inner.sender {
-            // A thread that has ended is closed already.
-            let _was_open = sender.send(Message::Close);
+        match &self.inner.owner {
+            Owner::Thread { sender: Some(sender), .. } => {
+                // A thread that has ended is closed already.
+                let _was_open = sender.send(Message::Close);
+            }
+            Owner::Thread { sender: None, .. } => {}
+            Owner::Handles(log) => finish(log),
         }
         self.inner.join();
         self.poisoned().map_or(Ok(()), |failure| Err(AppendError::Poisoned(failure)))
@@ -169,7 +221,8 @@ impl LogWriter {
 
 impl Inner {
     fn join(&self) {
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Owner::Thread { thread, .. } = &self.owner else { return };
+        let thread = thread.lock().unwrap_or_else(PoisonError::into_inner).take();
         // The last handle may live in a completion, which runs on the thread itself.
         if let Some(thread) = thread.filter(|thread| thread.thread().id() != thread::current().id())
             && thread.join().is_err()
@@ -181,8 +234,22 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        self.sender = None;
+        match &mut self.owner {
+            Owner::Thread { sender, .. } => *sender = None,
+            Owner::Handles(log) => finish(log),
+        }
         self.join();
+    }
+}
+
+fn append_now(log: &Mutex<Option<Box<dyn AppendNow>>>, records: &[Vec<u8>]) -> Result<SequenceRange, AppendError> {
+    let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+    log.as_mut().ok_or(AppendError::Closed)?.append_now(records)
+}
+
+fn finish(log: &Mutex<Option<Box<dyn AppendNow>>>) {
+    if let Some(mut log) = log.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        log.finish();
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{client, demo, exit, files, roles, up};
     version,
     about,
     after_help = "Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 invalid \
-plan or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 130 interrupted."
+plan or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 74 disk failed, 130 interrupted."
 )]
 pub(crate) struct Arguments {
     #[command(subcommand)]
@@ -130,6 +130,15 @@ pub(crate) struct UpArguments {
     /// Seed of the simulation, instead of the lab file's.
     #[arg(long)]
     pub(crate) seed: Option<u64>,
+    /// Folder of simulated instruments that `ppu firmware-sim` runs already; they outlive this process.
+    #[arg(long)]
+    pub(crate) sim: Option<PathBuf>,
+    /// Restarts of one process within ten minutes after which it stays down.
+    #[arg(long, default_value_t = 5, hide_short_help = true)]
+    pub(crate) restart_limit: usize,
+    /// Longest wait before a restart, in milliseconds.
+    #[arg(long, default_value_t = 30_000, hide_short_help = true)]
+    pub(crate) restart_wait_ms: u64,
 }
 
 /// How a running lab is found.
@@ -241,6 +250,16 @@ pub(crate) enum SimVerb {
         #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
         data: PathBuf,
     },
+    /// Moves a sample by hand: no instrument and no scheduler is told.
+    Move {
+        /// The sample.
+        sample: String,
+        /// Where to, such as rack.9.
+        position: String,
+        /// Data folder of the lab.
+        #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
+        data: PathBuf,
+    },
     /// Shows simulated time, speed and what was executed.
     Status {
         /// Data folder of the lab.
@@ -267,6 +286,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Sim(SimVerb::Fault { device, name, count, delay_ms, data }) => {
             client::sim_fault(&data, &device, &name, count, delay_ms).await
         }
+        Verb::Sim(SimVerb::Move { sample, position, data }) => client::sim_move(&data, &sample, &position).await,
         Verb::Sim(SimVerb::Status { data }) => client::sim_status(&data).await,
         Verb::Scheduler(role) => roles::scheduler(role).await,
         Verb::Driver(role) => roles::driver(role).await,

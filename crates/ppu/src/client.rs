@@ -291,6 +291,12 @@ pub(crate) async fn sim_fault(
     Ok(0)
 }
 
+pub(crate) async fn sim_move(data: &Path, sample: &str, position: &str) -> anyhow::Result<u8> {
+    sim_request(data, json!({ "move": { "sample": sample, "position": position } })).await?;
+    eprintln!("{sample} stands at {position} now, and nobody was told");
+    Ok(0)
+}
+
 #[expect(clippy::print_stdout, reason = "the state is the data that was asked for")]
 pub(crate) async fn sim_status(data: &Path) -> anyhow::Result<u8> {
     println!("{:#}", sim_request(data, json!({ "status": {} })).await?);

@@ -13,6 +13,7 @@ use crate::client::{self, Client};
 use crate::exit;
 use crate::files::{self, Submission};
 use crate::progress::{self, Progress};
+use crate::supervisor::RestartPolicy;
 use crate::up::{self, Running};
 
 /// How long the drivers may take to attach.
@@ -33,6 +34,9 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<u8> {
         console: arguments.console,
         speed: Some(arguments.speed),
         seed: Some(arguments.seed),
+        sim: None,
+        restart_limit: RestartPolicy::default().limit,
+        restart_wait_ms: RestartPolicy::default().longest_wait.as_millis() as u64,
     };
     eprintln!("ppu demo: a simulated halide-perovskite lab, {} times faster than life", arguments.speed);
     let running = up::start(&up).await?;

@@ -7,6 +7,8 @@ pub(crate) const DENIED: u8 = 5;
 pub(crate) const UNREACHABLE: u8 = 6;
 pub(crate) const PLAN_FAILED: u8 = 7;
 pub(crate) const TIMEOUT: u8 = 8;
+/// A disk that failed: the process ends so that nothing is acknowledged that is not on it (LOG-4); sysexits calls it EX_IOERR.
+pub(crate) const DISK_FAILED: u8 = 74;
 pub(crate) const INTERRUPTED: u8 = 130;
 
 /// An error with the exit code that scripts see.

@@ -1,7 +1,7 @@
 //! The one executable of ppu. It composes the crates and holds no logic of the lab.
 //!
 //! Data go to stdout, everything else to stderr. Exit codes: 0 success, 1 failure, 2 usage, 3 not found, 4 invalid plan
-//! or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 130 interrupted.
+//! or file, 5 denied, 6 unreachable, 7 plan failed or aborted, 8 timeout, 74 disk failed, 130 interrupted.
 
 mod cli;
 mod client;

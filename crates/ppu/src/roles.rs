@@ -9,6 +9,7 @@ use clap::Args;
 use ppu_core::DeviceId;
 use ppu_core::lab::Connection;
 use ppu_driver::transport::Connect;
+use ppu_scheduler::SchedulerError;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
@@ -162,15 +163,17 @@ async fn stopped(mut shutdown: watch::Receiver<bool>) {
 
 pub(crate) async fn scheduler(arguments: SchedulerArguments) -> anyhow::Result<u8> {
     let shutdown = arguments.life.shutdown();
-    let options = ppu_scheduler::SchedulerOptions {
-        lab: files::lab(&arguments.lab)?,
-        directory: arguments.data,
-        drivers: arguments.drivers,
-        listen: arguments.listen,
-        broker: arguments.broker,
-        clock_rate: arguments.clock_rate,
-    };
-    ppu_scheduler::run(options, shutdown).await?;
+    let mut options =
+        ppu_scheduler::SchedulerOptions::new(files::lab(&arguments.lab)?, arguments.data, arguments.drivers);
+    options.listen = arguments.listen;
+    options.broker = arguments.broker;
+    options.clock_rate = arguments.clock_rate;
+    let ended = ppu_scheduler::run(options, shutdown).await;
+    if let Err(error @ SchedulerError::JournalFailed { .. }) = ended {
+        let text = crate::exit::sentence(&anyhow::Error::new(error));
+        return Err(crate::exit::coded(crate::exit::DISK_FAILED, text));
+    }
+    ended?;
     Ok(0)
 }
 
@@ -201,6 +204,8 @@ pub(crate) async fn driver(arguments: DriverArguments) -> anyhow::Result<u8> {
     options.listen = arguments.listen;
     options.broker = arguments.broker;
     options.clock_rate = arguments.clock_rate;
+    options.safe_watchdog = file.watchdog.safe_after;
+    options.stop_when_silent = file.watchdog.stops_running;
     match ppu_driver::run(options, instrument, stopped(shutdown)).await {
         Ok(()) => Ok(0),
         Err(error) => {

@@ -11,10 +11,9 @@ use anyhow::Context as _;
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::watch;
 
-/// Starts within [`WINDOW`] after which a child stays down: something is wrong that another start will not mend.
-const STARTS: usize = 5;
+/// Ends within this time are counted together.
 const WINDOW: Duration = Duration::from_secs(600);
-/// Wait before the first restart; it doubles with each one in the window.
+/// Wait before the first restart; it doubles with each end in the window.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
 /// Time for a child to end by itself.
 const GRACE: Duration = Duration::from_secs(3);
@@ -30,11 +29,35 @@ pub(crate) struct Status {
     pub(crate) down: BTreeMap<String, String>,
 }
 
+/// How patient a supervisor is with a child that ends again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RestartPolicy {
+    /// Restarts within [`WINDOW`] after which a child stays down: something is wrong that another start will not mend.
+    pub(crate) limit: usize,
+    /// Longest wait before a restart.
+    pub(crate) longest_wait: Duration,
+}
+
+impl Default for RestartPolicy {
+    /// Five restarts in ten minutes, and with them never a wait as long as the longest.
+    fn default() -> Self {
+        Self { limit: 5, longest_wait: Duration::from_secs(30) }
+    }
+}
+
+impl RestartPolicy {
+    /// The wait before the restart after this many ends within the window.
+    fn wait(self, ends: usize) -> Duration {
+        let doublings = u32::try_from(ends.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
+        (FIRST_WAIT * 2u32.pow(doublings)).min(self.longest_wait)
+    }
+}
+
 /// The children of one lab.
 pub(crate) struct Supervisor {
     logs: PathBuf,
     status_file: PathBuf,
-    restart_limit: usize,
+    restarts: RestartPolicy,
     status: Arc<Mutex<Status>>,
     stop: watch::Sender<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -42,13 +65,13 @@ pub(crate) struct Supervisor {
 
 impl Supervisor {
     /// A supervisor that keeps logs and the list of processes below `data`.
-    pub(crate) fn new(data: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn new(data: &Path, restarts: RestartPolicy) -> anyhow::Result<Self> {
         let logs = data.join("log");
         std::fs::create_dir_all(&logs).with_context(|| format!("{} cannot be made", logs.display()))?;
         Ok(Self {
             logs,
             status_file: data.join("processes.json"),
-            restart_limit: STARTS,
+            restarts,
             status: Arc::default(),
             stop: watch::channel(false).0,
             tasks: Vec::new(),
@@ -64,7 +87,7 @@ impl Supervisor {
             log: self.logs.join(format!("{name}.log")),
             status: Arc::clone(&self.status),
             status_file: self.status_file.clone(),
-            restart_limit: self.restart_limit,
+            restarts: self.restarts,
         };
         let child = keeper.spawn()?;
         self.tasks.push(tokio::spawn(keeper.keep(child, self.stop.subscribe())));
@@ -104,7 +127,7 @@ struct Keeper {
     log: PathBuf,
     status: Arc<Mutex<Status>>,
     status_file: PathBuf,
-    restart_limit: usize,
+    restarts: RestartPolicy,
 }
 
 impl Keeper {
@@ -156,7 +179,7 @@ impl Keeper {
             deaths.retain(|death| death.elapsed() < WINDOW);
             deaths.push(Instant::now());
             tracing::warn!(process = self.name, "ended: {how}");
-            if deaths.len() > self.restart_limit {
+            if deaths.len() > self.restarts.limit {
                 self.note(|status| {
                     status.pids.remove(&self.name);
                     status.down.insert(self.name.clone(), format!("ended {} times, last: {how}", deaths.len()));
@@ -170,9 +193,8 @@ impl Keeper {
                 return;
             }
             self.note(|status| *status.restarts.entry(self.name.clone()).or_default() += 1);
-            let wait = FIRST_WAIT * 2u32.pow(deaths.len() as u32 - 1);
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = tokio::time::sleep(self.restarts.wait(deaths.len())) => {}
                 () = asked(&mut stop) => return,
             }
             match self.spawn() {
@@ -202,5 +224,20 @@ async fn end(child: &mut Child) {
     if tokio::time::timeout(GRACE, child.process.wait()).await.is_err() {
         // Already gone is as good.
         let _ = child.process.kill().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_the_longest() {
+        let policy = RestartPolicy::default();
+        let waits: Vec<u128> = (1..=5).map(|ends| policy.wait(ends).as_millis()).collect();
+        assert_eq!(waits, [200, 400, 800, 1600, 3200]);
+        let patient = RestartPolicy { limit: 1_000_000, longest_wait: Duration::from_millis(500) };
+        assert_eq!(patient.wait(3), Duration::from_millis(500));
+        assert_eq!(patient.wait(1_000_000), Duration::from_millis(500));
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use ppu_core::lab::{Connection, Lab};
 
 use crate::cli::UpArguments;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{RestartPolicy, Supervisor};
 use crate::{exit, files, roles};
 
 /// How long a part may take to begin to serve.
@@ -62,7 +62,11 @@ pub(crate) async fn start(arguments: &UpArguments) -> anyhow::Result<Running> {
     std::fs::create_dir_all(&arguments.data).with_context(|| format!("{} cannot be made", arguments.data.display()))?;
     let data = std::path::absolute(&arguments.data)?;
     let lab_file = std::path::absolute(&arguments.lab)?.display().to_string();
-    let mut supervisor = Supervisor::new(&data)?;
+    let restarts = RestartPolicy {
+        limit: arguments.restart_limit,
+        longest_wait: Duration::from_millis(arguments.restart_wait_ms),
+    };
+    let mut supervisor = Supervisor::new(&data, restarts)?;
     let broker = start_broker(&mut supervisor, &lab, &data)?;
     let mut clock_rate = 1.0;
     let mut sim = None;
@@ -71,8 +75,11 @@ pub(crate) async fn start(arguments: &UpArguments) -> anyhow::Result<Running> {
         clock_rate = arguments.speed.unwrap_or(simulation.speed);
         let seed = arguments.seed.unwrap_or(simulation.seed);
         let world = arguments.lab.parent().unwrap_or(Path::new(".")).join(&simulation.world);
-        let folder = data.join("sim");
-        endpoints = start_sim(&mut supervisor, &world, &folder, seed, clock_rate).await?;
+        let folder = arguments.sim.clone().unwrap_or_else(|| data.join("sim"));
+        endpoints = match arguments.sim {
+            Some(_) => read_endpoints(&folder.join(firmware_sim::run::ENDPOINTS))?,
+            None => start_sim(&mut supervisor, &world, &folder, seed, clock_rate).await?,
+        };
         sim = Some(folder);
     }
     let rate = clock_rate.to_string();
@@ -133,8 +140,13 @@ async fn start_sim(
     command.extend([world.display().to_string(), "--data".to_owned(), folder.display().to_string()]);
     supervisor.start("firmware-sim", command)?;
     wait_for(supervisor, "firmware-sim", || roles::address(&file, "control")).await?;
-    let text = std::fs::read(&file).with_context(|| format!("{} cannot be read", file.display()))?;
-    Ok(serde_json::from_slice(&text)?)
+    read_endpoints(&file)
+}
+
+/// Where the simulated instruments listen.
+fn read_endpoints(file: &Path) -> anyhow::Result<serde_json::Value> {
+    let text = std::fs::read(file).with_context(|| format!("{} cannot be read", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not JSON", file.display()))
 }
 
 /// The driver's arguments for a simulated instrument: where it listens, and further addresses as settings.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use ppu_core::admission::{AttemptView, LedgerView};
 use ppu_core::attempt::IllegalAttemptTransition;
 use ppu_core::{AttemptEvent, AttemptState, CommandKey, StepId};
 use ppu_proto::ConversionError;
@@ -35,6 +36,8 @@ pub struct Attempt {
     pub outcome: Option<wire::Outcome>,
     /// Whether it was asked to end.
     pub abort_requested: bool,
+    /// What must be true right before it begins, besides what the manifest requires.
+    pub preconditions: Vec<ppu_proto::capability::v1::Requirement>,
 }
 
 impl Attempt {
@@ -47,6 +50,37 @@ impl Attempt {
             dseq: self.dseq,
             command: Some(self.command.clone()),
         }
+    }
+}
+
+impl AttemptView for &Attempt {
+    fn number(self) -> u32 {
+        self.key.attempt
+    }
+
+    fn state(self) -> AttemptState {
+        self.state
+    }
+
+    fn has_digest(self, digest: &[u8]) -> bool {
+        self.digest == digest
+    }
+}
+
+impl<'a> LedgerView for &'a LedgerState {
+    type Step = StepId;
+    type Attempt = &'a Attempt;
+
+    fn is_void(self, step: &StepId) -> bool {
+        self.void_since(step).is_some() || self.is_closed(step.parts().0)
+    }
+
+    fn attempts_of(self, step: &StepId) -> impl Iterator<Item = &'a Attempt> {
+        LedgerState::attempts_of(self, step)
+    }
+
+    fn attempts(self) -> impl Iterator<Item = &'a Attempt> {
+        LedgerState::attempts(self)
     }
 }
 
@@ -92,8 +126,16 @@ pub struct LedgerState {
     pub last_dseq: u64,
     /// Everything up to here is durable at the scheduler.
     pub acknowledged: u64,
-    /// Whether the device was made safe and nobody has attached since.
+    /// Whether the device was made safe and no person has cleared it since.
     pub made_safe: bool,
+    /// Whether the second watchdog brought it to its safe state and no scheduler has attached since.
+    pub suspended: bool,
+    /// Why this ledger cannot be believed, until a person clears it.
+    pub memory_doubt: Option<String>,
+    /// Random number of the last start.
+    pub boot_nonce: Vec<u8>,
+    /// Random numbers of all starts: what a copy of the ledger does not contain.
+    boot_nonces: BTreeSet<Vec<u8>>,
     /// Shared, so that a copy of the projection, on which each change is tried first, stays cheap.
     attempts: BTreeMap<CommandKey, Arc<Attempt>>,
     void_steps: BTreeMap<StepId, u64>,
@@ -113,12 +155,16 @@ impl LedgerState {
             Event::Booted(booted) => {
                 self.boot = booted.boot;
                 self.machine_boot.clone_from(&booted.machine_boot);
+                self.boot_nonce.clone_from(&booted.nonce);
+                self.boot_nonces.insert(booted.nonce.clone());
             }
             Event::Epoch(seen) => {
                 self.max_epoch = self.max_epoch.max(seen.epoch);
-                // A new Attach ends both watchdogs and the state in which the device was made safe (reliability 4.6).
-                self.made_safe = false;
+                // A new Attach ends both watchdogs (reliability 4.6). What a person made safe, a person clears.
+                self.suspended = false;
             }
+            Event::Cleared(_) => (self.made_safe, self.memory_doubt) = (false, None),
+            Event::MemoryDoubted(doubted) => self.memory_doubt = Some(doubted.reason.clone()),
             Event::Accepted(accepted) => self.apply_accepted(dseq, accepted)?,
             Event::Started(started) => {
                 let attempt = self.change(convert::key(started.key.as_ref())?, AttemptEvent::Start, dseq)?;
@@ -136,8 +182,10 @@ impl LedgerState {
             Event::Resolved(resolved) => {
                 let key = convert::key(resolved.key.as_ref())?;
                 let attempt = self.change(key, verdict_event(resolved.verdict())?, dseq)?;
-                let note = resolved.resolution.as_ref().map(|resolution| resolution.note.clone()).unwrap_or_default();
+                let resolution = resolved.resolution.clone().unwrap_or_default();
+                let note = resolution.note;
                 let outcome = attempt.outcome.get_or_insert_default();
+                outcome.resolved_by = resolution.who;
                 outcome.state = wire::AttemptState::from(attempt.state).into();
                 outcome.message = note;
                 let outcome = outcome.clone();
@@ -149,6 +197,7 @@ impl LedgerState {
             Event::MadeSafe(_) | Event::TailCut(_) => {}
             Event::Fact(fact) => {
                 self.made_safe |= fact.state() == wire::DeviceState::Aborted;
+                self.suspended |= fact.state() == wire::DeviceState::Suspended;
                 self.offer(dseq, wire::events_response::Event::Fact(fact.clone()));
             }
             Event::Closed(closed) => self.close_run(&closed.run),
@@ -164,6 +213,40 @@ impl LedgerState {
             }
         }
         self.last_dseq = dseq;
+        Ok(())
+    }
+
+    /// Why nothing may start, as far as the ledger says; `None` when it says nothing of the kind.
+    pub fn why_stopped(&self) -> Option<String> {
+        if let Some(doubt) = &self.memory_doubt {
+            return Some(format!("the ledger is in doubt: {doubt}; a person must clear it"));
+        }
+        if self.made_safe {
+            return Some("the device was made safe: it starts nothing until a person clears it".to_owned());
+        }
+        self.suspended.then(|| "the device is in its safe state until a scheduler attaches".to_owned())
+    }
+
+    /// Whether the ledger contains what a journal knows of it (row 18): it is the same, it has that start of the driver,
+    /// and it goes on at least as far.
+    pub fn contains(&self, known: &wire::LedgerWitness) -> Result<(), String> {
+        if known.ledger_id.is_empty() {
+            return Ok(());
+        }
+        if known.ledger_id != self.ledger_id {
+            return Err(
+                "the scheduler knows another ledger of this device; what that one promised is forgotten".to_owned()
+            );
+        }
+        if known.dseq > self.last_dseq {
+            return Err(format!(
+                "it ends at {}, but the scheduler has seen {}: it is an old copy",
+                self.last_dseq, known.dseq
+            ));
+        }
+        if !known.boot_nonce.is_empty() && !self.boot_nonces.contains(&known.boot_nonce) {
+            return Err("it has no record of a start that the scheduler has seen: it is an old copy".to_owned());
+        }
         Ok(())
     }
 
@@ -235,6 +318,7 @@ impl LedgerState {
             started_boot_ns: 0,
             outcome: None,
             abort_requested: false,
+            preconditions: accepted.preconditions.clone(),
         };
         self.attempts.insert(key, Arc::new(attempt));
         Ok(())

@@ -1,12 +1,14 @@
-//! The judgement on a request: reads, decides nothing by itself, writes nothing.
+//! The judgement on a request: reads, writes nothing. The rules are those of [`ppu_core::admission`]; here they meet the
+//! messages of the wire.
 
+use ppu_core::admission::{self, Admission, Fence, Offer, Refusal};
+use ppu_core::capability::Requirement;
 use ppu_core::{ActionClass, AttemptState, CommandKey, CommandSpec, Manifest, PositionId, SampleId};
 use ppu_proto::convert;
 use ppu_proto::device::v1 as wire;
 use ppu_proto::digest;
 
 use super::shared::Shared;
-use crate::clock;
 use crate::instrument::Request;
 use crate::ledger::{Attempt, LedgerState};
 
@@ -24,14 +26,12 @@ pub(super) fn conflict(key: &CommandKey, state: AttemptState) -> wire::Refused {
 
 /// The fence (REL-2): an older epoch, or a session that is not the current one.
 pub(super) fn fence(shared: &Shared, state: &LedgerState, epoch: u64, session: &[u8]) -> Result<(), wire::Refused> {
-    if epoch < state.max_epoch {
-        let message = format!("epoch {epoch} is older than {}", state.max_epoch);
-        return Err(refused(wire::RefusalReason::Fenced, message));
-    }
-    if !shared.gate().is_current(session) {
-        return Err(refused(wire::RefusalReason::StaleSession, "another session is the current one"));
-    }
-    Ok(())
+    admission::fence(epoch, state.max_epoch, shared.gate().is_current(session)).map_err(|fence| match fence {
+        Fence::OlderEpoch => {
+            refused(wire::RefusalReason::Fenced, format!("epoch {epoch} is older than {}", state.max_epoch))
+        }
+        Fence::StaleSession => refused(wire::RefusalReason::StaleSession, "another session is the current one"),
+    })
 }
 
 /// What to answer to Execute.
@@ -42,7 +42,7 @@ pub(super) enum Judgement {
     Accept(Box<wire::Command>),
 }
 
-/// The checks of Execute, in the order of the protocol.
+/// The checks of Execute, in the order of the protocol; [`admission::admit`] has the rules.
 pub(super) fn judge(
     shared: &Shared,
     state: &LedgerState,
@@ -51,43 +51,44 @@ pub(super) fn judge(
     use wire::RefusalReason as Reason;
     fence(shared, state, request.epoch, &request.session)?;
     let key = convert::key(request.key.as_ref()).map_err(|error| refused(Reason::Invalid, error.to_string()))?;
-    if state.void_since(&key.step).is_some() || state.is_closed(key.step.parts().0) {
-        return Err(refused(Reason::Void, format!("the step {} is void or its run is closed", key.step)));
-    }
-    let command = request.command.as_ref().ok_or_else(|| refused(Reason::Invalid, "the command is missing"))?;
-    if digest::of(command)[..] != request.digest[..] {
-        return Err(refused(Reason::DigestMismatch, format!("the digest of {key} is not that of its command")));
-    }
-    if let Some(known) = state.attempt(&key) {
-        if known.digest != request.digest {
+    let degraded = shared.degraded();
+    let offer = Offer {
+        step: &key.step,
+        attempt: key.attempt,
+        digest: &request.digest,
+        digest_fits: request.command.as_ref().is_some_and(|command| digest::of(command)[..] == request.digest[..]),
+        late: request.start_before_ns != 0 && shared.options.host.boot_ns() >= request.start_before_ns,
+        degraded: degraded.is_some(),
+    };
+    let missing = || refused(Reason::Invalid, "the command is missing");
+    match admission::admit(state, &offer) {
+        Ok(Admission::Known(attempt)) => Ok(Judgement::Known(attempt.to_wire())),
+        Ok(Admission::Accept) => {
+            let command = request.command.as_ref().ok_or_else(missing)?;
+            if prost::Message::encoded_len(command) > LARGEST_COMMAND {
+                return Err(refused(Reason::Invalid, format!("the command has more than {LARGEST_COMMAND} bytes")));
+            }
+            for precondition in &request.preconditions {
+                Requirement::try_from(precondition).map_err(|error| refused(Reason::Invalid, error.to_string()))?;
+            }
+            match instrument_request(&shared.manifest, &key, command) {
+                Ok(_) => Ok(Judgement::Accept(Box::new(command.clone()))),
+                Err(message) => Err(refused(Reason::Invalid, message)),
+            }
+        }
+        Err(Refusal::Void) => Err(refused(Reason::Void, format!("the step {} is void or its run is closed", key.step))),
+        Err(Refusal::DigestDoesNotFit) if request.command.is_none() => Err(missing()),
+        Err(Refusal::DigestDoesNotFit) => {
+            Err(refused(Reason::DigestMismatch, format!("the digest of {key} is not that of its command")))
+        }
+        Err(Refusal::OtherArguments) => {
             // Two commands under one key are a fault of the scheduler that a person must hear of (REL-4).
             tracing::error!(command_id = %key, "the key is known with other arguments");
-            return Err(refused(Reason::DigestMismatch, format!("{key} is known with other arguments")));
+            Err(refused(Reason::DigestMismatch, format!("{key} is known with other arguments")))
         }
-        return Ok(Judgement::Known(known.to_wire()));
-    }
-    // REL-5: one live attempt a step, and the next one only after the last proved to be without effect.
-    if let Some(other) =
-        state.attempts_of(&key.step).find(|other| other.key.attempt > key.attempt || !other.state.allows_next_attempt())
-    {
-        return Err(conflict(&other.key, other.state));
-    }
-    // One command at a time; a doubt blocks its device (REL-11).
-    if let Some(other) = state.live() {
-        return Err(conflict(&other.key, other.state));
-    }
-    if request.start_before_ns != 0 && clock::boot_ns() >= request.start_before_ns {
-        return Err(refused(Reason::Late, "the deadline for the start has passed"));
-    }
-    if let Some(why) = shared.degraded() {
-        return Err(refused(Reason::Degraded, why));
-    }
-    if prost::Message::encoded_len(command) > LARGEST_COMMAND {
-        return Err(refused(Reason::Invalid, format!("the command has more than {LARGEST_COMMAND} bytes")));
-    }
-    match instrument_request(&shared.manifest, &key, command) {
-        Ok(_) => Ok(Judgement::Accept(Box::new(command.clone()))),
-        Err(message) => Err(refused(Reason::Invalid, message)),
+        Err(Refusal::Conflict(other)) => Err(conflict(&other.key, other.state)),
+        Err(Refusal::Late) => Err(refused(Reason::Late, "the deadline for the start has passed")),
+        Err(Refusal::Degraded) => Err(refused(Reason::Degraded, degraded.unwrap_or_default())),
     }
 }
 
@@ -95,12 +96,18 @@ pub(super) fn judge(
 pub(crate) struct StoredRequest {
     pub(crate) request: Request,
     pub(crate) class: ActionClass,
+    /// What must be true right before it begins.
+    pub(crate) requires: Vec<Requirement>,
 }
 
 /// The request of an attempt in the ledger, checked once more: a driver with another manifest may have been started since.
 pub(crate) fn stored_request(manifest: &Manifest, attempt: &Attempt) -> Result<StoredRequest, String> {
     let (request, spec) = instrument_request(manifest, &attempt.key, &attempt.command)?;
-    Ok(StoredRequest { request, class: spec.class })
+    let mut requires = spec.requires.clone();
+    for precondition in &attempt.preconditions {
+        requires.push(precondition.try_into().map_err(|error: ppu_proto::ConversionError| error.to_string())?);
+    }
+    Ok(StoredRequest { request, class: spec.class, requires })
 }
 
 /// The request as the instrument gets it, checked against the manifest, or what is wrong with it.

@@ -81,13 +81,9 @@ async fn pending(shared: &Arc<Shared>, next: u64, last: u64) -> Result<Vec<wire:
             return Ok(state.events_from(next).filter(|event| event.dseq <= last).cloned().collect());
         }
     }
-    let shared = Arc::clone(shared);
-    let read = tokio::task::spawn_blocking(move || shared.ledger.events_between(next, last));
-    match read.await {
-        Ok(Ok(events)) => Ok(events),
-        Ok(Err(error)) => Err(Status::data_loss(crate::ledger::explained(&error))),
-        Err(error) => Err(Status::internal(error.to_string())),
-    }
+    let (host, shared) = (Arc::clone(&shared.options.host), Arc::clone(shared));
+    let read = host.do_blocking(move || shared.ledger.events_between(next, last));
+    read.await.map_err(|error| Status::data_loss(crate::ledger::explained(&error)))
 }
 
 /// Records acknowledgements until the client ends the stream.

@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use crate::clock::as_ns;
-
 /// 128 random bits that name a session.
 pub(crate) type SessionId = [u8; 16];
 
@@ -34,6 +32,10 @@ pub(crate) struct Gate {
     session: Option<Session>,
     t1_ns: u64,
     t2_ns: Option<u64>,
+}
+
+fn as_ns(span: Duration) -> u64 {
+    u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Gate {

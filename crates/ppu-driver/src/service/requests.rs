@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use ppu_core::admission::{self, ResolveJudgement, VoidJudgement};
 use ppu_core::{AttemptState, CommandKey, StepId};
+use ppu_host::CrashPoint;
 use ppu_proto::convert;
 use ppu_proto::device::v1 as wire;
 use ppu_proto::journal::v1 as record;
@@ -13,8 +15,8 @@ use tonic::Status;
 use super::checks::{Judgement, conflict, fence, judge, refused};
 use super::gate::SessionId;
 use super::shared::{ReadRequest, SafeRequest, Shared};
-use crate::ledger::{Attempt, CommitError, Turn};
-use crate::{clock, codes};
+use crate::codes;
+use crate::ledger::{Attempt, CommitError, LedgerState, Turn};
 
 /// How long Attach waits beyond the limits of recovery before it says "not yet".
 const RECONCILE_MARGIN: Duration = Duration::from_secs(10);
@@ -51,6 +53,37 @@ fn now(turn: &Turn<'_>, key: &CommandKey) -> Option<wire::AttemptRecord> {
     turn.state().attempt(key).map(Attempt::to_wire)
 }
 
+/// What an Attach records: the epoch (F2), and what follows where the ledger is not the one that the journal knows.
+fn events_of_attach(state: &LedgerState, request: &wire::AttachRequest) -> Vec<Event> {
+    let mut events =
+        vec![Event::Epoch(record::EpochSeen { epoch: request.epoch, scheduler: request.scheduler.clone() })];
+    let doubt = request.known.as_ref().and_then(|known| state.contains(known).err());
+    let retired = request.retired.iter().find(|retired| retired.ledger_id == state.ledger_id);
+    if doubt.is_none() && retired.is_none() {
+        return events;
+    }
+    // What was promised and not begun never begins. For the scheduler these attempts are in doubt, whatever this ledger
+    // says, and a retired ledger makes their steps void as well (REL-14).
+    for attempt in state.attempts().filter(|attempt| attempt.state.is_live()) {
+        if attempt.state == AttemptState::Accepted {
+            let message = "the ledger that promised it is in doubt";
+            events.push(ended(&attempt.key, AttemptState::FailedNoEffect, codes::MEMORY_DOUBT, message));
+        }
+        if retired.is_some() && state.void_since(&attempt.key.step).is_none() {
+            let step = attempt.key.step.to_string();
+            events.push(Event::Void(record::StepTombstone { step, epoch: request.epoch }));
+        }
+    }
+    if let Some(retired) = retired {
+        tracing::error!(reason = retired.reason, "this ledger was retired: its open steps are void");
+    }
+    if let Some(reason) = doubt.filter(|_| state.memory_doubt.is_none()) {
+        tracing::error!(reason, "the ledger is in doubt: nothing starts until a person clears it");
+        events.push(Event::MemoryDoubted(record::MemoryDoubted { reason }));
+    }
+    events
+}
+
 impl Shared {
     pub(super) async fn attach(&self, request: wire::AttachRequest) -> Result<wire::AttachResponse, Status> {
         use wire::attach_response::Answer;
@@ -65,10 +98,10 @@ impl Shared {
         if request.epoch < max_epoch {
             return Ok(wire::AttachResponse { answer: Some(Answer::Fenced(wire::Fenced { max_epoch })) });
         }
-        let seen = record::EpochSeen { epoch: request.epoch, scheduler: request.scheduler.clone() };
-        turn.commit(vec![Event::Epoch(seen)]).await.map_err(|error| Status::unavailable(error.to_string()))?;
-        let session: SessionId = rand::random();
-        self.gate().attach(session, clock::boot_ns());
+        let events = events_of_attach(&turn.state(), &request);
+        turn.commit(events).await.map_err(|error| Status::unavailable(error.to_string()))?;
+        let session: SessionId = self.options.host.random();
+        self.gate().attach(session, self.options.host.boot_ns());
         self.session_changed.send_modify(|count| *count = count.wrapping_add(1));
         tracing::info!(epoch = request.epoch, scheduler = request.scheduler, "a scheduler attached");
         let device_state = self.device_state().into();
@@ -82,8 +115,10 @@ impl Shared {
                 inventory: state.attempts().map(Attempt::to_wire).collect(),
                 void_steps: state.void_steps().map(ToString::to_string).collect(),
                 device_state,
-                clock_ns: clock::boot_ns(),
+                clock_ns: self.options.host.boot_ns(),
                 last_dseq: state.last_dseq,
+                boot_nonce: state.boot_nonce.clone(),
+                memory_doubt: state.memory_doubt.clone().unwrap_or_default(),
             }
         };
         drop(turn);
@@ -95,6 +130,7 @@ impl Shared {
     pub(super) async fn execute(&self, request: wire::ExecuteRequest) -> Result<wire::ExecuteResponse, Status> {
         use wire::execute_response::Answer;
         let respond = |answer| Ok(wire::ExecuteResponse { answer: Some(answer) });
+        self.options.host.at(CrashPoint::BeforeAccepted).await;
         let mut turn = self.ledger.turn().await;
         let judgement = judge(self, &turn.state(), &request);
         let command = match judgement {
@@ -111,10 +147,12 @@ impl Shared {
             command: Some(command),
             epoch: request.epoch,
             start_before_ns: request.start_before_ns,
+            preconditions: request.preconditions,
         };
         match turn.commit(vec![Event::Accepted(accepted)]).await {
             Ok(range) => {
                 drop(turn);
+                self.options.host.at(CrashPoint::AcceptedDurable).await;
                 self.wake.notify_one();
                 respond(Answer::Accepted(wire::Accepted { dseq: range.last }))
             }
@@ -131,28 +169,27 @@ impl Shared {
             fence(self, &state, request.epoch, &request.session).and_then(|()| {
                 let step = StepId::new(request.step.clone()).map_err(invalid)?;
                 let since = state.void_since(&step);
-                let in_the_way = state.attempts_of(&step).find(|attempt| !attempt.state.allows_next_attempt());
-                Ok((step, since, in_the_way.cloned()))
+                let mut events = Vec::new();
+                match admission::judge_void(&*state, &step, since.is_some()) {
+                    VoidJudgement::Already | VoidJudgement::Void => {}
+                    VoidJudgement::CancelThenVoid(attempt) => events.push(ended(
+                        &attempt.key,
+                        AttemptState::FailedNoEffect,
+                        codes::CANCELLED,
+                        "cancelled before it began, because its step was made void",
+                    )),
+                    VoidJudgement::Conflict(attempt) => return Ok(Err(attempt.to_wire())),
+                }
+                Ok(Ok((step, since, events)))
             })
         };
-        let (step, since, in_the_way) = match judgement {
-            Ok(judgement) => judgement,
+        let (step, since, mut events) = match judgement {
+            Ok(Ok(judgement)) => judgement,
+            Ok(Err(in_the_way)) => return respond(Answer::Conflict(in_the_way)),
             Err(refusal) => return respond(Answer::Refused(refusal)),
         };
         if let Some(dseq) = since {
             return respond(Answer::Voided(wire::Voided { dseq }));
-        }
-        let mut events = Vec::new();
-        match in_the_way {
-            // ACCEPTED proves that nothing happened, so the attempt can be cancelled (REL-6).
-            Some(attempt) if attempt.state == AttemptState::Accepted => events.push(ended(
-                &attempt.key,
-                AttemptState::FailedNoEffect,
-                codes::CANCELLED,
-                "cancelled before it began, because its step was made void",
-            )),
-            Some(attempt) => return respond(Answer::Conflict(attempt.to_wire())),
-            None => {}
         }
         events.push(Event::Void(record::StepTombstone { step: step.to_string(), epoch: request.epoch }));
         match turn.commit(events).await {
@@ -172,21 +209,20 @@ impl Shared {
                 if request.verdict() == wire::Verdict::Unspecified {
                     return Err(invalid("the verdict is missing"));
                 }
-                let attempt = state.attempt(&key).ok_or_else(|| invalid(format!("{key} is not known")))?;
-                match attempt.state {
-                    AttemptState::Accepted | AttemptState::Started => Err(conflict(&key, attempt.state)),
-                    _ => Ok(attempt.clone()),
-                }
+                let unknown = || refused(wire::RefusalReason::UnknownKey, format!("{key} is not in this ledger"));
+                let attempt = state.attempt(&key).ok_or_else(unknown)?;
+                Ok((admission::judge_resolve(attempt.state), attempt.clone()))
             })
         };
         let attempt = match judgement {
-            Ok(attempt) => attempt,
+            Ok((ResolveJudgement::Record, attempt)) => attempt,
+            // A verdict that was given already is answered with what became of it.
+            Ok((ResolveJudgement::Settled, attempt)) => return respond(Answer::Attempt(attempt.to_wire())),
+            Ok((ResolveJudgement::UnderWay, attempt)) => {
+                return respond(Answer::Refused(conflict(&attempt.key, attempt.state)));
+            }
             Err(refusal) => return respond(Answer::Refused(refusal)),
         };
-        // A verdict that was given already is answered with what became of it.
-        if attempt.state != AttemptState::InDoubt {
-            return respond(Answer::Attempt(attempt.to_wire()));
-        }
         let resolved =
             record::AttemptResolved { key: request.key, verdict: request.verdict, resolution: request.resolution };
         match turn.commit(vec![Event::Resolved(resolved)]).await {
@@ -232,6 +268,40 @@ impl Shared {
         }
         let cancelled = now(&turn, &attempt.key).unwrap_or_else(|| attempt.to_wire());
         respond(Answer::Attempt(cancelled))
+    }
+
+    /// A person lets the device start again.
+    pub(super) async fn clear(&self, request: wire::ClearRequest) -> Result<wire::ClearResponse, Status> {
+        use wire::clear_response::Answer;
+        let respond = |answer| Ok(wire::ClearResponse { answer: Some(answer) });
+        let mut turn = self.ledger.turn().await;
+        let judgement = {
+            let state = turn.state();
+            fence(self, &state, request.epoch, &request.session).and_then(|()| {
+                if request.who.trim().is_empty() {
+                    return Err(invalid("a clear carries the name of a person"));
+                }
+                match state.live_in(AttemptState::InDoubt).filter(|_| state.memory_doubt.is_some()) {
+                    Some(doubt) => Err(conflict(&doubt.key, doubt.state)),
+                    None => Ok(()),
+                }
+            })
+        };
+        if let Err(refusal) = judgement {
+            return respond(Answer::Refused(refusal));
+        }
+        let message = format!("cleared by {}: {}", request.who, request.reason);
+        let fact = wire::DeviceFact { state: wire::DeviceState::Idle.into(), message, code: String::new() };
+        let cleared = record::DeviceCleared { who: request.who, reason: request.reason };
+        match turn.commit(vec![Event::Cleared(cleared), Event::Fact(fact)]).await {
+            Ok(range) => {
+                drop(turn);
+                self.wake.notify_one();
+                self.touch();
+                respond(Answer::Cleared(wire::Cleared { dseq: range.first }))
+            }
+            Err(error) => respond(Answer::Refused(not_recorded(&error)?)),
+        }
     }
 
     pub(super) async fn close_run(&self, request: wire::CloseRunRequest) -> Result<wire::CloseRunResponse, Status> {

@@ -12,7 +12,6 @@ use tracing::Instrument as _;
 
 use super::events;
 use super::shared::Shared;
-use crate::clock;
 use crate::ledger::Attempt;
 
 /// Bytes of one piece of an artifact, as the protocol says.
@@ -116,10 +115,10 @@ impl DeviceService for DeviceServer {
 
     async fn heartbeat(&self, request: Request<wire::HeartbeatRequest>) -> Answer<wire::HeartbeatResponse> {
         let shared = &self.shared;
-        let current = shared.gate().heartbeat(&request.get_ref().session, clock::boot_ns());
+        let current = shared.gate().heartbeat(&request.get_ref().session, shared.options.host.boot_ns());
         Ok(Response::new(wire::HeartbeatResponse {
             current,
-            clock_ns: clock::boot_ns(),
+            clock_ns: shared.options.host.boot_ns(),
             device_state: shared.device_state().into(),
             last_dseq: shared.ledger.state().last_dseq,
             degraded: shared.degraded().unwrap_or_default(),
@@ -136,6 +135,12 @@ impl DeviceService for DeviceServer {
         uncancelled(async move { shared.make_safe(request.into_inner()).await }).await
     }
 
+    #[tracing::instrument(name = "clear device", skip_all, fields(device_id = %self.shared.options.device))]
+    async fn clear(&self, request: Request<wire::ClearRequest>) -> Answer<wire::ClearResponse> {
+        let shared = Arc::clone(&self.shared);
+        uncancelled(async move { shared.clear(request.into_inner()).await }).await
+    }
+
     async fn close_run(&self, request: Request<wire::CloseRunRequest>) -> Answer<wire::CloseRunResponse> {
         let shared = Arc::clone(&self.shared);
         uncancelled(async move { shared.close_run(request.into_inner()).await }).await
@@ -148,11 +153,11 @@ impl DeviceService for DeviceServer {
         let hash: [u8; 32] =
             request.hash.as_slice().try_into().map_err(|_| Status::invalid_argument("a hash has 32 bytes"))?;
         let artifacts = self.shared.artifacts.clone();
-        let bytes = match tokio::task::spawn_blocking(move || artifacts.get(&ArtifactHash(hash))).await {
-            Ok(Ok(bytes)) => bytes,
-            Ok(Err(error @ ArtifactError::NotFound(_))) => return Err(Status::not_found(error.to_string())),
-            Ok(Err(error)) => return Err(Status::data_loss(crate::ledger::explained(&error))),
-            Err(error) => return Err(Status::internal(error.to_string())),
+        let host = Arc::clone(&self.shared.options.host);
+        let bytes = match host.do_blocking(move || artifacts.get(&ArtifactHash(hash))).await {
+            Ok(bytes) => bytes,
+            Err(error @ ArtifactError::NotFound(_)) => return Err(Status::not_found(error.to_string())),
+            Err(error) => return Err(Status::data_loss(crate::ledger::explained(&error))),
         };
         let offset = usize::try_from(request.offset).unwrap_or(usize::MAX);
         let rest = bytes.get(offset..).ok_or_else(|| Status::out_of_range("the artifact is shorter"))?;

@@ -5,11 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use ppu_core::{ActionClass, AttemptState, CommandKey, Manifest, Value};
 use ppu_proto::device::v1 as wire;
-use ppu_store::{ArtifactStore, RealDisk};
+use ppu_store::{AnyDisk, ArtifactStore};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use super::gate::Gate;
-use crate::clock;
 use crate::instrument::Reading;
 use crate::ledger::Ledger;
 use crate::options::DriverOptions;
@@ -58,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) options: DriverOptions,
     pub(crate) manifest: Manifest,
     pub(crate) ledger: Ledger,
-    pub(crate) artifacts: ArtifactStore<RealDisk>,
+    pub(crate) artifacts: ArtifactStore<AnyDisk>,
     gate: Mutex<Gate>,
     contact: Mutex<Contact>,
     readings: Mutex<BTreeMap<String, StoredReading>>,
@@ -85,7 +84,7 @@ impl Shared {
         options: DriverOptions,
         manifest: Manifest,
         ledger: Ledger,
-        artifacts: ArtifactStore<RealDisk>,
+        artifacts: ArtifactStore<AnyDisk>,
         safe_lane: mpsc::Sender<SafeRequest>,
         read_lane: mpsc::Sender<ReadRequest>,
     ) -> Arc<Self> {
@@ -130,7 +129,7 @@ impl Shared {
 
     /// Takes in what the instrument said; a property that the manifest does not have is dropped.
     pub(crate) fn store_readings(&self, fresh: Vec<Reading>) {
-        let time_ms = clock::wall_ms();
+        let time_ms = self.options.host.wall_ms();
         let mut readings = lock(&self.readings);
         for reading in fresh {
             match readings.get_mut(reading.name) {
@@ -165,14 +164,14 @@ impl Shared {
         if let Some(why) = self.ledger.degraded() {
             return Some(why);
         }
-        if self.ledger.state().made_safe {
-            return Some("the device was made safe: it starts nothing until the scheduler attaches again".to_owned());
+        if let Some(why) = self.ledger.state().why_stopped() {
+            return Some(why);
         }
         let contact = self.contact();
         if !contact.reachable {
             return Some(format!("the instrument cannot be reached: {}", contact.why));
         }
-        self.gate().check(clock::boot_ns()).err().map(|shut| shut.to_string())
+        self.gate().check(self.options.host.boot_ns()).err().map(|shut| shut.to_string())
     }
 
     /// What the device is doing, in the names of PackML.
@@ -190,7 +189,7 @@ impl Shared {
             wire::DeviceState::Execute
         } else if doubt {
             wire::DeviceState::Held
-        } else if self.gate().check(clock::boot_ns()).is_err() {
+        } else if self.gate().check(self.options.host.boot_ns()).is_err() {
             wire::DeviceState::Suspended
         } else {
             wire::DeviceState::Idle

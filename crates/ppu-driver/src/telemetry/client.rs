@@ -10,7 +10,6 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::node::{EdgeNode, Outgoing, is_rebirth_command};
 use super::samples;
-use crate::clock;
 use crate::service::Shared;
 use crate::transport::BackOff;
 
@@ -109,13 +108,13 @@ async fn connected(
                     subscribe_by = Some(tokio::time::Instant::now() + SUBSCRIBE_WITHIN);
                 }
                 Some(Ok(Packet::SubAck(_))) if !born => {
-                    publish(client, node.birth(clock::wall_ms(), &samples(shared)))?;
+                    publish(client, node.birth(shared.options.host.wall_ms(), &samples(shared)))?;
                     born = true;
                     back_off.reset();
                     tracing::info!(device_id = %shared.options.device, "telemetry is connected");
                 }
                 Some(Ok(Packet::Publish(message))) if is_rebirth_command(&message.payload) => {
-                    publish(client, node.birth(clock::wall_ms(), &samples(shared)))?;
+                    publish(client, node.birth(shared.options.host.wall_ms(), &samples(shared)))?;
                 }
                 Some(Ok(_)) => {}
                 Some(Err(error)) => return Err(Lost::Connection(error)),
@@ -127,7 +126,7 @@ async fn connected(
                 }
                 if born && changed.has_changed().unwrap_or(false) {
                     changed.mark_unchanged();
-                    if let Some(data) = node.data(clock::wall_ms(), &samples(shared)) {
+                    if let Some(data) = node.data(shared.options.host.wall_ms(), &samples(shared)) {
                         publish(client, data)?;
                     }
                 }

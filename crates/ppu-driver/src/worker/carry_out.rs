@@ -1,17 +1,19 @@
 //! One command from ACCEPTED to its outcome.
 
+use ppu_core::admission::{self, StartConditions, StartJudgement};
+use ppu_core::capability::Requirement;
 use ppu_core::{Arguments, AttemptState};
+use ppu_host::{CrashPoint, Host};
 use ppu_proto::common::v1::Artifact;
 use ppu_proto::convert::arguments_to_wire;
 use ppu_proto::device::v1 as wire;
 use ppu_proto::journal::v1 as record;
 use ppu_proto::journal::v1::ledger_record::Event;
-use ppu_store::{ArtifactStore, RealDisk};
+use ppu_store::{AnyDisk, ArtifactStore};
 use tokio::time::Instant;
 use tracing::Instrument as _;
 
 use super::{LedgerFailed, Worker, fault_code, is_late};
-use crate::clock;
 use crate::codes;
 use crate::instrument::{Done, Fault, Instrument, RawData, Request};
 use crate::ledger::Attempt;
@@ -76,7 +78,7 @@ impl<I: Instrument> Worker<I> {
         if !self.safe_requests.is_empty() {
             return Ok(());
         }
-        let StoredRequest { request, class } = match stored_request(&self.shared.manifest, attempt) {
+        let StoredRequest { request, class, requires } = match stored_request(&self.shared.manifest, attempt) {
             Ok(stored) => stored,
             // A driver with another manifest was started since the command was accepted.
             Err(message) => return self.end_accepted(attempt, codes::DEVICE_REFUSED, &message).await,
@@ -85,12 +87,19 @@ impl<I: Instrument> Worker<I> {
             Ok(snapshot) => snapshot,
             Err(fault) => return self.end_accepted(attempt, fault_code(&fault), &fault.to_string()).await,
         };
+        self.shared.options.host.at(CrashPoint::BeforeStarted).await;
+        if let Some(outcome) = self.check_requirements(attempt, &requires).await? {
+            let ended = record::AttemptEnded { key: Some((&attempt.key).into()), outcome: Some(outcome) };
+            return self.commit(vec![Event::Ended(ended)]).await;
+        }
         if !self.start(attempt, snapshot.clone()).await? {
             return Ok(());
         }
+        self.shared.options.host.at(CrashPoint::StartedDurable).await;
         tracing::info!("the instrument is told");
+        self.attention.begin();
         let result = self.instrument.execute(&request, &self.attention).await;
-        match Ending::of(result) {
+        match Ending::of(result.map_err(|fault| self.attention.honest(fault))) {
             Ok(ending) => self.end(attempt, ending).await,
             Err(fault) => self.settle_silence(attempt, &request, class, &snapshot, fault).await,
         }
@@ -124,31 +133,68 @@ impl<I: Instrument> Worker<I> {
         Ok(Err(Fault::Refused { code: codes::LINE_SILENT, message }))
     }
 
+    /// What must be true right before the start (REL-15), from fresh readings. A mismatch is looked at twice, because one
+    /// reading may be damaged. Returns the outcome where the command may not begin.
+    async fn check_requirements(
+        &mut self,
+        attempt: &Attempt,
+        requires: &[Requirement],
+    ) -> Result<Option<wire::Outcome>, LedgerFailed> {
+        if requires.is_empty() {
+            return Ok(None);
+        }
+        let mut broken = None;
+        for _ in 0..2 {
+            let readings = match self.instrument.read().await {
+                Ok(readings) => readings,
+                Err(fault) => {
+                    if matches!(fault, Fault::Silent { .. }) {
+                        self.lose_contact(&fault.to_string());
+                    }
+                    let message = format!("what must be true before it begins cannot be read: {fault}");
+                    return Ok(Some(no_effect(fault_code(&fault), message, false)));
+                }
+            };
+            let value = |name: &str| readings.iter().find(|reading| reading.name == name).map(|reading| &reading.value);
+            let unmet = requires.iter().find(|requirement| !requirement.holds_for(value(&requirement.property)));
+            broken = unmet.map(|requirement| {
+                let found = value(&requirement.property).map_or("missing".to_owned(), ToString::to_string);
+                let message = format!("{requirement}, but is {found}: {}; nothing was done", requirement.otherwise);
+                no_effect(codes::PRECONDITION, message, !attempt.command.sample.is_empty())
+            });
+            self.shared.store_readings(readings);
+            if broken.is_none() {
+                break;
+            }
+        }
+        Ok(broken)
+    }
+
     /// Records STARTED (F5), if everything that allowed the start still holds. Says whether it does.
     async fn start(&mut self, attempt: &Attempt, snapshot: Vec<u8>) -> Result<bool, LedgerFailed> {
         let mut turn = self.shared.ledger.turn().await;
-        let (still_accepted, late, made_safe) = {
-            let state = turn.state();
-            let now = state.attempt(&attempt.key).map(|now| now.state);
-            (now == Some(AttemptState::Accepted), is_late(attempt, &state.machine_boot), state.made_safe)
+        let (state, late, stopped) = {
+            let ledger = turn.state();
+            let state = ledger.attempt(&attempt.key).map(|now| now.state);
+            (state, is_late(&*self.shared.options.host, attempt, &ledger.machine_boot), ledger.why_stopped().is_some())
         };
-        // Cancelled or made void while it was prepared.
-        if !still_accepted {
-            return Ok(false);
-        }
         // T1 once more: preparing may have taken longer than the scheduler has lived (REL-9, CLK-2).
-        if made_safe || self.shared.gate().check(clock::boot_ns()).is_err() {
-            return Ok(false);
-        }
-        if late || self.attention.should_abort() {
-            drop(turn);
-            let (code, message) = if late {
-                (codes::TOO_LATE, "the deadline for the start passed while it was prepared")
-            } else {
-                (codes::CANCELLED, "cancelled before it began")
-            };
-            self.end_accepted(attempt, code, message).await?;
-            return Ok(false);
+        let in_session = self.shared.gate().check(self.shared.options.host.boot_ns()).is_ok();
+        let over = late || self.attention.should_abort();
+        match admission::judge_start(StartConditions { state, may_move: in_session && !stopped, over }) {
+            StartJudgement::Begin => {}
+            // Cancelled or made void while it was prepared, or no scheduler is there.
+            StartJudgement::Gone | StartJudgement::Wait => return Ok(false),
+            StartJudgement::End => {
+                drop(turn);
+                let (code, message) = if late {
+                    (codes::TOO_LATE, "the deadline for the start passed while it was prepared")
+                } else {
+                    (codes::CANCELLED, "cancelled before it began")
+                };
+                self.end_accepted(attempt, code, message).await?;
+                return Ok(false);
+            }
         }
         let started = record::AttemptStarted { key: Some((&attempt.key).into()), snapshot };
         match turn.commit(vec![Event::Started(started)]).await {
@@ -162,9 +208,10 @@ impl<I: Instrument> Worker<I> {
 
     /// Stores raw data, then records the outcome (F6).
     pub(super) async fn end(&mut self, attempt: &Attempt, mut ending: Ending) -> Result<(), LedgerFailed> {
+        self.shared.options.host.at(CrashPoint::DeviceEnded).await;
         let mut artifacts = Vec::new();
         for raw in std::mem::take(&mut ending.raw) {
-            match store(self.shared.artifacts.clone(), raw).await {
+            match store(&*self.shared.options.host, self.shared.artifacts.clone(), raw).await {
                 Ok(artifact) => artifacts.push(artifact),
                 Err(why) => {
                     ending.state = AttemptState::FailedPartial;
@@ -189,10 +236,13 @@ impl<I: Instrument> Worker<I> {
             code: ending.code.to_owned(),
             sample_position,
             duration_s: self.duration_s(attempt),
+            ..Default::default()
         };
         tracing::info!(state = %ending.state, code = outcome.code, message = outcome.message, "the command ended");
         let ended = record::AttemptEnded { key: Some((&attempt.key).into()), outcome: Some(outcome) };
-        self.commit(vec![Event::Ended(ended)]).await
+        self.commit(vec![Event::Ended(ended)]).await?;
+        self.shared.options.host.at(CrashPoint::OutcomeDurable).await;
+        Ok(())
     }
 
     /// Seconds since STARTED; 0 where the computer was started anew in between, because its clock began anew.
@@ -202,15 +252,25 @@ impl<I: Instrument> Worker<I> {
         if now.started_boot_ns == 0 || now.machine_boot != state.machine_boot {
             return 0.0;
         }
-        clock::boot_ns().saturating_sub(now.started_boot_ns) as f64 / 1e9
+        self.shared.options.host.boot_ns().saturating_sub(now.started_boot_ns) as f64 / 1e9
+    }
+}
+
+/// The outcome of a command that was not begun.
+fn no_effect(code: &str, message: String, sample_in_doubt: bool) -> wire::Outcome {
+    wire::Outcome {
+        state: wire::AttemptState::FailedNoEffect.into(),
+        code: code.to_owned(),
+        message,
+        sample_in_doubt,
+        ..Default::default()
     }
 }
 
 /// Stores raw data durably, away from the reactor.
-async fn store(artifacts: ArtifactStore<RealDisk>, raw: RawData) -> Result<Artifact, String> {
+async fn store(host: &dyn Host, artifacts: ArtifactStore<AnyDisk>, raw: RawData) -> Result<Artifact, String> {
     let RawData { name, media_type, bytes } = raw;
-    let stored = tokio::task::spawn_blocking(move || artifacts.put(&bytes)).await;
-    let stored = stored.map_err(|error| error.to_string())?;
+    let stored = host.do_blocking(move || artifacts.put(&bytes)).await;
     let stored = stored.map_err(|error| crate::ledger::explained(&error))?;
     let (hash, size) = (stored.hash.0.to_vec(), stored.bytes);
     Ok(Artifact { hash, name, media_type: media_type.to_owned(), size })

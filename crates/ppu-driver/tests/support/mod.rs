@@ -78,6 +78,8 @@ fn command(name: &str, class: ActionClass) -> CommandSpec {
         needs_sample: false,
         typical_s: 1.0,
         description: "A test command.".to_owned(),
+        hazardous: false,
+        requires: vec![],
     }
 }
 
@@ -257,7 +259,7 @@ impl Bench {
     }
 
     pub async fn attach(&mut self) -> wire::Attached {
-        let request = wire::AttachRequest { epoch: self.epoch, scheduler: "test".to_owned() };
+        let request = wire::AttachRequest { epoch: self.epoch, scheduler: "test".to_owned(), ..Default::default() };
         match self.client.attach(request).await.unwrap().into_inner().answer.unwrap() {
             wire::attach_response::Answer::Attached(attached) => {
                 self.session = attached.session.clone();
@@ -293,6 +295,7 @@ impl Bench {
             command: Some(command),
             start_before_ns: 0,
             traceparent: String::new(),
+            ..Default::default()
         }
     }
 

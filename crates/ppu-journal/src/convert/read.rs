@@ -26,7 +26,32 @@ pub(super) fn event(event: &Wire) -> Result<Event, ConversionError> {
             device: id("device", &said.device)?,
             boot: said.boot,
             ledger_id: said.ledger_id.clone(),
+            boot_nonce: said.boot_nonce.clone(),
+            last_dseq: said.last_dseq,
+            memory_doubt: said.memory_doubt.clone(),
         },
+        Wire::DeviceAborted(said) => {
+            Event::DeviceAborted { device: id("device", &said.device)?, reason: said.reason.clone() }
+        }
+        Wire::DeviceCleared(said) => Event::DeviceCleared {
+            device: id("device", &said.device)?,
+            who: said.who.clone(),
+            reason: said.reason.clone(),
+        },
+        Wire::LedgerRetired(said) => Event::LedgerRetired {
+            device: id("device", &said.device)?,
+            ledger_id: said.ledger_id.clone(),
+            who: said.who.clone(),
+            isolated: said.isolated.clone(),
+            void: said.void.iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        },
+        Wire::SampleLocated(said) => Event::SampleLocated {
+            sample: id("sample", &said.sample)?,
+            position: optional_id("position", &said.position)?,
+            who: said.who.clone(),
+            inspected: said.inspected.clone(),
+        },
+        Wire::ClockJumped(said) => Event::ClockJumped { by_ms: said.by_ms },
         Wire::DeviceLost(said) => {
             Event::DeviceLost { device: id("device", &said.device)?, reason: said.reason.clone() }
         }
@@ -97,6 +122,17 @@ pub(super) fn event(event: &Wire) -> Result<Event, ConversionError> {
         Wire::StepSkipped(said) => {
             Event::StepSkipped { step: id("step", &said.step)?, achieved: said.achieved, reason: said.reason.clone() }
         }
+        Wire::StepVoidWanted(said) => {
+            Event::StepVoidWanted { step: id("step", &said.step)?, who: said.who.clone(), reason: said.reason.clone() }
+        }
+        Wire::StepVoided(said) => {
+            Event::StepVoided { step: id("step", &said.step)?, device: id("device", &said.device)?, dseq: said.dseq }
+        }
+        Wire::DoubtSigned(said) => Event::DoubtSigned {
+            key: key(said.key.as_ref())?,
+            verdict: verdict_from_wire(said.verdict())?,
+            resolution: resolution_from_wire(said.resolution.as_ref().ok_or_else(|| missing("resolution"))?)?,
+        },
         Wire::DoubtResolved(said) => Event::DoubtResolved {
             key: key(said.key.as_ref())?,
             verdict: verdict_from_wire(said.verdict())?,
@@ -105,6 +141,10 @@ pub(super) fn event(event: &Wire) -> Result<Event, ConversionError> {
         },
         Wire::RunCompleted(said) => Event::RunCompleted { run: id("run", &said.run)? },
         Wire::RunFailed(said) => Event::RunFailed { run: id("run", &said.run)?, reason: said.reason.clone() },
+        Wire::RunStopping(said) => {
+            Event::RunStopping { run: id("run", &said.run)?, who: said.who.clone(), reason: said.reason.clone() }
+        }
+        Wire::RunAborted(said) => Event::RunAborted { run: id("run", &said.run)?, reason: said.reason.clone() },
         Wire::RunClosed(said) => Event::RunClosed { run: id("run", &said.run)?, device: id("device", &said.device)? },
         Wire::TrialObserved(said) => {
             let observation = said.observation.as_ref().ok_or_else(|| missing("observation"))?;
@@ -146,5 +186,6 @@ fn outcome_from_wire(outcome: &wire::StepOutcome) -> Result<Outcome, ConversionE
         message: outcome.message.clone(),
         code: outcome.code.clone(),
         sample_position: optional_id("sample_position", &outcome.sample_position)?,
+        sample_in_doubt: outcome.sample_in_doubt,
     })
 }

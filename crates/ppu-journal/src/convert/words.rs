@@ -129,6 +129,9 @@ pub(super) fn resolution_to_wire(resolution: &Resolution) -> wire_device::Resolu
         inspected: resolution.inspected.clone(),
         evidence: resolution.evidence.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
         note: resolution.note.clone(),
+        countersigned_by: resolution.countersigned_by.clone().unwrap_or_default(),
+        // The record has its own time.
+        time_ms: 0,
     }
 }
 
@@ -139,5 +142,6 @@ pub(super) fn resolution_from_wire(resolution: &wire_device::Resolution) -> Resu
         inspected: resolution.inspected.clone(),
         evidence: evidence.collect::<Result<_, _>>()?,
         note: resolution.note.clone(),
+        countersigned_by: Some(resolution.countersigned_by.clone()).filter(|name| !name.is_empty()),
     })
 }

@@ -24,11 +24,38 @@ pub(super) fn event(event: &Event) -> Wire {
             manifest: Some(manifest.into()),
             serial_number: serial_number.clone(),
         }),
-        Event::DeviceAttached { device, boot, ledger_id } => Wire::DeviceAttached(wire::DeviceAttached {
+        Event::DeviceAttached { device, boot, ledger_id, boot_nonce, last_dseq, memory_doubt } => {
+            Wire::DeviceAttached(wire::DeviceAttached {
+                device: device.to_string(),
+                boot: *boot,
+                ledger_id: ledger_id.clone(),
+                boot_nonce: boot_nonce.clone(),
+                last_dseq: *last_dseq,
+                memory_doubt: memory_doubt.clone(),
+            })
+        }
+        Event::DeviceAborted { device, reason } => {
+            Wire::DeviceAborted(wire::DeviceAborted { device: device.to_string(), reason: reason.clone() })
+        }
+        Event::DeviceCleared { device, who, reason } => Wire::DeviceCleared(wire::JournalDeviceCleared {
             device: device.to_string(),
-            boot: *boot,
-            ledger_id: ledger_id.clone(),
+            who: who.clone(),
+            reason: reason.clone(),
         }),
+        Event::LedgerRetired { device, ledger_id, who, isolated, void } => Wire::LedgerRetired(wire::LedgerRetired {
+            device: device.to_string(),
+            ledger_id: ledger_id.clone(),
+            who: who.clone(),
+            isolated: isolated.clone(),
+            void: void.iter().map(Into::into).collect(),
+        }),
+        Event::SampleLocated { sample, position, who, inspected } => Wire::SampleLocated(wire::SampleLocated {
+            sample: sample.to_string(),
+            position: text_or_empty(position.as_ref()),
+            who: who.clone(),
+            inspected: inspected.clone(),
+        }),
+        Event::ClockJumped { by_ms } => Wire::ClockJumped(wire::ClockJumped { by_ms: *by_ms }),
         Event::DeviceLost { device, reason } => {
             Wire::DeviceLost(wire::DeviceLost { device: device.to_string(), reason: reason.clone() })
         }
@@ -107,6 +134,19 @@ pub(super) fn event(event: &Event) -> Wire {
         Event::StepSkipped { step, achieved, reason } => {
             Wire::StepSkipped(wire::StepSkipped { step: step.to_string(), achieved: *achieved, reason: reason.clone() })
         }
+        Event::StepVoidWanted { step, who, reason } => Wire::StepVoidWanted(wire::StepVoidWanted {
+            step: step.to_string(),
+            who: who.clone(),
+            reason: reason.clone(),
+        }),
+        Event::StepVoided { step, device, dseq } => {
+            Wire::StepVoided(wire::StepVoided { step: step.to_string(), device: device.to_string(), dseq: *dseq })
+        }
+        Event::DoubtSigned { key, verdict, resolution } => Wire::DoubtSigned(wire::DoubtSigned {
+            key: Some(key.into()),
+            verdict: verdict_to_wire(*verdict).into(),
+            resolution: Some(resolution_to_wire(resolution)),
+        }),
         Event::DoubtResolved { key, verdict, resolution, sample_position } => {
             Wire::DoubtResolved(wire::DoubtResolved {
                 key: Some(key.into()),
@@ -118,6 +158,12 @@ pub(super) fn event(event: &Event) -> Wire {
         Event::RunCompleted { run } => Wire::RunCompleted(wire::RunCompleted { run: run.to_string() }),
         Event::RunFailed { run, reason } => {
             Wire::RunFailed(wire::RunFailed { run: run.to_string(), reason: reason.clone() })
+        }
+        Event::RunStopping { run, who, reason } => {
+            Wire::RunStopping(wire::RunStopping { run: run.to_string(), who: who.clone(), reason: reason.clone() })
+        }
+        Event::RunAborted { run, reason } => {
+            Wire::RunAborted(wire::RunAborted { run: run.to_string(), reason: reason.clone() })
         }
         Event::RunClosed { run, device } => {
             Wire::RunClosed(wire::RunClosed { run: run.to_string(), device: device.to_string() })
@@ -170,5 +216,6 @@ fn outcome_to_wire(outcome: &Outcome) -> wire::StepOutcome {
         message: outcome.message.clone(),
         code: outcome.code.clone(),
         sample_position: text_or_empty(outcome.sample_position.as_ref()),
+        sample_in_doubt: outcome.sample_in_doubt,
     }
 }

@@ -99,6 +99,8 @@ fn manifest() -> Manifest {
         needs_sample: true,
         typical_s: 12.5,
         description: "Dispenses.".to_owned(),
+        hazardous: false,
+        requires: vec![],
     };
     Manifest {
         driver: "cavro-xlp".to_owned(),
@@ -200,6 +202,7 @@ fn outcome(state: AttemptState) -> Outcome {
         message: "done".to_owned(),
         code: "E0107".to_owned(),
         sample_position: Some(position("stage.1")),
+        sample_in_doubt: true,
     }
 }
 
@@ -212,6 +215,7 @@ pub(crate) fn one_of_every_kind() -> Vec<Event> {
         inspected: "the boat".to_owned(),
         evidence: vec![ArtifactHash::of(b"photo")],
         note: "seen through the window".to_owned(),
+        countersigned_by: Some("grace".to_owned()),
     };
     let proposed = ProposedTrial {
         candidate: Candidate(BTreeMap::from([("cs".to_owned(), 0.25), ("fa".to_owned(), 0.75)])),
@@ -228,7 +232,30 @@ pub(crate) fn one_of_every_kind() -> Vec<Event> {
         },
         Event::EpochStarted { epoch: u64::MAX },
         Event::DeviceDescribed { device: device("pump_a"), manifest: manifest(), serial_number: "SN 12".to_owned() },
-        Event::DeviceAttached { device: device("pump_a"), boot: 3, ledger_id: "0f1e".to_owned() },
+        Event::DeviceAttached {
+            device: device("pump_a"),
+            boot: 3,
+            ledger_id: "0f1e".to_owned(),
+            boot_nonce: "77aa".to_owned(),
+            last_dseq: 41,
+            memory_doubt: "its ledger is an old copy".to_owned(),
+        },
+        Event::DeviceAborted { device: device("pump_a"), reason: reason() },
+        Event::DeviceCleared { device: device("pump_a"), who: who(), reason: reason() },
+        Event::LedgerRetired {
+            device: device("pump_a"),
+            ledger_id: "0f1e".to_owned(),
+            who: who(),
+            isolated: "unplugged".to_owned(),
+            void: vec![key("r1", "dispense")],
+        },
+        Event::SampleLocated {
+            sample: sample("s1"),
+            position: Some(position("rack.3")),
+            who: who(),
+            inspected: "the rack".to_owned(),
+        },
+        Event::ClockJumped { by_ms: -3_600_000 },
         Event::DeviceLost { device: device("pump_a"), reason: "reset by peer".to_owned() },
         Event::AttemptAdopted { device: device("pump_a"), key: key("r1", "dispense") },
         Event::CampaignCreated {
@@ -275,6 +302,9 @@ pub(crate) fn one_of_every_kind() -> Vec<Event> {
             outcome: Box::new(outcome(AttemptState::FailedPartial)),
         },
         Event::StepSkipped { step: key("r1", "anneal").step, achieved: true, reason: reason() },
+        Event::StepVoidWanted { step: key("r1", "anneal").step, who: who(), reason: reason() },
+        Event::StepVoided { step: key("r1", "anneal").step, device: device("pump_a"), dseq: 14 },
+        Event::DoubtSigned { key: key("r1", "dispense"), verdict: Verdict::Scrapped, resolution: resolution.clone() },
         Event::DoubtResolved {
             key: key("r1", "dispense"),
             verdict: Verdict::Scrapped,
@@ -283,6 +313,8 @@ pub(crate) fn one_of_every_kind() -> Vec<Event> {
         },
         Event::RunCompleted { run: run("r1") },
         Event::RunFailed { run: run("r1"), reason: reason() },
+        Event::RunStopping { run: run("r1"), who: who(), reason: reason() },
+        Event::RunAborted { run: run("r1"), reason: reason() },
         Event::RunClosed { run: run("r1"), device: device("pump_a") },
         Event::TrialObserved { trial: trial("c1-t001"), observation: Box::new(observation()) },
         Event::TrialFailed { trial: trial("c1-t001"), reason: reason() },
@@ -332,8 +364,13 @@ pub(crate) fn other_choices() -> Vec<Event> {
         events.push(Event::StepEnded { key, device, dseq, outcome });
     }
     for verdict in [Verdict::Done, Verdict::NotDone, Verdict::Scrapped] {
-        let resolution =
-            Resolution { who: String::new(), inspected: String::new(), evidence: Vec::new(), note: String::new() };
+        let resolution = Resolution {
+            who: String::new(),
+            inspected: String::new(),
+            evidence: Vec::new(),
+            note: String::new(),
+            countersigned_by: None,
+        };
         events.push(Event::DoubtResolved { key: key("r2", "home"), verdict, resolution, sample_position: None });
     }
     events

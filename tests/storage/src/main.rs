@@ -1,0 +1,96 @@
+//! `ppu-storage-torture`: the tests of this package in any number, and the writer that they kill.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, ensure};
+use clap::{Parser, Subcommand};
+use ppu_storage_torture::workload::{self, Kind};
+use ppu_storage_torture::{damage, faults, interposer, kill, power};
+
+#[derive(Debug, Parser)]
+#[command(name = "ppu-storage-torture", about = "Power loss, kills, damage and failing disks against the store.")]
+struct Arguments {
+    /// Seed of everything that is random.
+    #[arg(long, default_value_t = 1, global = true)]
+    seed: u64,
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Cuts the power under journal, ledger and raw data, and under engines that are known to lose or to keep.
+    Power {
+        /// Kills of the lab; the others get a twentieth of it, five at least.
+        #[arg(long, default_value_t = 20)]
+        trials: u64,
+    },
+    /// Kills the writer and opens what is there.
+    Kill {
+        /// Kills.
+        #[arg(long, default_value_t = 50)]
+        trials: u64,
+    },
+    /// Damages log, HEAD and raw data.
+    Damage {
+        /// Damages.
+        #[arg(long, default_value_t = 1000)]
+        cases: u64,
+    },
+    /// Lets every single operation of the disk fail.
+    Faults,
+    /// Writes until it is killed; for the other commands.
+    #[command(hide = true)]
+    Write {
+        /// What writes.
+        kind: String,
+        /// Where.
+        directory: PathBuf,
+        /// Commits of each task; without end if left out.
+        #[arg(long)]
+        commits: Option<u64>,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let Arguments { seed, command } = Arguments::parse();
+    match command {
+        Task::Power { trials } => cut_power(trials, seed),
+        Task::Kill { trials } => {
+            let executable = std::env::current_exe()?;
+            let found = kill::run(&executable, trials, seed)?;
+            eprintln!("{trials} kills: {found:?}");
+            ensure!(found.lost == 0, "{} of {} were lost", found.lost, found.acknowledged);
+            Ok(())
+        }
+        Task::Damage { cases } => {
+            eprintln!("{}", damage::run(cases, seed)?);
+            Ok(())
+        }
+        Task::Faults => {
+            eprintln!("{}", faults::run()?);
+            Ok(())
+        }
+        Task::Write { kind, directory, commits } => {
+            let kind = Kind::of(&kind).with_context(|| format!("`{kind}` is no kind of writer"))?;
+            workload::run(kind, &directory, seed, commits)
+        }
+    }
+}
+
+fn cut_power(trials: u64, seed: u64) -> anyhow::Result<()> {
+    let executable = std::env::current_exe()?;
+    let Some(library) = interposer::build(&executable)? else { return Ok(()) };
+    for kind in Kind::ALL {
+        if kind != Kind::LogWithoutSync {
+            let found = power::calibrate(&executable, &library, kind)?;
+            eprintln!("{}: every call was noticed, {found:?}", kind.name());
+        }
+        let trials = if kind == Kind::Lab { trials } else { (trials / 20).max(5) };
+        let tally = power::run(&executable, &library, kind, trials, seed)?;
+        eprintln!("{}: {tally:?}", kind.name());
+        let must_lose = matches!(kind, Kind::LogWithoutSync | Kind::SledFlush);
+        ensure!(must_lose == (tally.trials_with_loss > 0), "{} has lost the wrong amount", kind.name());
+    }
+    Ok(())
+}

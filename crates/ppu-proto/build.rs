@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 8] = [
+const FILES: [&str; 9] = [
     "ppu/common/v1/common.proto",
     "ppu/capability/v1/capability.proto",
     "ppu/device/v1/device.proto",
@@ -13,6 +13,7 @@ const FILES: [&str; 8] = [
     "ppu/telemetry/v1/sparkplug.proto",
     "ppu/journal/v1/ledger.proto",
     "ppu/journal/v1/journal.proto",
+    "ppu/optimizer/v1/optimizer.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -53,3 +53,7 @@ package!(
     /// What journal and ledgers hold.
     journal, "ppu.journal.v1"
 );
+package!(
+    /// The optimizer by itself.
+    optimizer, "ppu.optimizer.v1"
+);

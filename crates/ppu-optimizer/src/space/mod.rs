@@ -24,3 +24,4 @@ pub use domain::Domain;
 pub(crate) use domain::Values;
 pub use encode::{Feature, FeatureRole};
 pub use error::{DesignError, SpaceError};
+pub(crate) use search::distance;

@@ -255,3 +255,8 @@ impl Domain {
 pub(crate) fn square(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum()
 }
+
+/// Euclidean distance of encoded designs.
+pub(crate) fn distance(a: &[f64], b: &[f64]) -> f64 {
+    square(a, b).sqrt()
+}

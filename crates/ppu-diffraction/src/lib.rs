@@ -6,6 +6,7 @@
 pub mod cif;
 pub mod formats;
 pub mod forward;
+pub mod identify;
 pub mod library;
 pub mod pattern;
 mod peak;

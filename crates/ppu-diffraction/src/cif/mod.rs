@@ -9,6 +9,7 @@ mod structure;
 pub(crate) mod syntax;
 
 pub use number::Uncertain;
+pub(crate) use number::parse as number;
 pub use structure::{Displacement, Structure};
 
 use crate::structure::StructureError;

@@ -30,7 +30,8 @@ pub enum Displacement {
     Unstated,
     /// B = 8π²U in Å².
     Isotropic(f64),
-    /// U in Å² as U11, U22, U33, U12, U13, U23; the site of the phase has the equivalent isotropic B.
+    /// U in Å² as U11, U22, U33, U12, U13, U23; the site of the phase has it too, and the
+    /// equivalent isotropic B beside it.
     Anisotropic([f64; 6]),
 }
 
@@ -192,7 +193,11 @@ fn sites(
         if b_iso < 0.0 {
             warnings.push(format!("site {label} has a negative displacement parameter, which was set to zero"));
         }
-        sites.push(Site::new(&label, position, &[(element, occupancy)], b_iso.max(0.0)));
+        let site = Site::new(&label, position, &[(element, occupancy)], b_iso.max(0.0));
+        sites.push(match displacement {
+            Displacement::Anisotropic(tensor) => site.with_u_aniso(tensor),
+            _ => site,
+        });
         displacements.push(displacement);
     }
     Ok((sites, displacements))
@@ -249,7 +254,8 @@ fn element(
     match symbol {
         Some(Symbol::Known(element)) => {
             let rest = value.text.get(element.symbol().len()..).unwrap_or_default();
-            if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') && tag == LABEL {
+            let stated = formula.is_some_and(|formula| formula.contains(element.symbol()));
+            if rest.starts_with(|c: char| c.is_ascii_alphabetic() || c == '-') && tag == LABEL && !stated {
                 warnings.push(format!("the label {} was taken for {}", text(), element.symbol()));
             }
             Ok(element)

@@ -5,10 +5,9 @@
 
 mod document;
 
+pub use super::scan::{Scan, UsedWavelength};
+use super::scan::{count_sigma, is_whole};
 use crate::pattern::{Pattern, PatternError};
-
-/// Header wavelengths that differ from Cu Kα1 by more than this (relative) are pointed out.
-const WAVELENGTH_TOLERANCE: f64 = 5e-6;
 
 /// Why a file is not a usable XRDML measurement.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -110,42 +109,6 @@ pub struct XrdmlFile {
     pub scans: Vec<Scan>,
 }
 
-/// One scan over 2θ.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Scan {
-    /// Name of the scan axis as stated, for example `Gonio`.
-    pub axis: String,
-    /// Angles, intensities (attenuation applied) and uncertainties.
-    pub pattern: Pattern,
-    /// Common counting time of a point in seconds.
-    pub counting_time_s: Option<f64>,
-    /// Wavelengths as stated. The file is not the authority for the wavelength scale: use the instrument's.
-    pub wavelength: Option<UsedWavelength>,
-    /// Goniometer radius in mm as stated.
-    pub radius_mm: Option<f64>,
-    /// Status as stated, for example `Completed`.
-    pub status: Option<String>,
-    /// Name of the sample as stated.
-    pub sample_id: Option<String>,
-    /// True when attenuation factors other than 1 were applied.
-    pub attenuated: bool,
-    /// What to know about the file.
-    pub warnings: Vec<String>,
-}
-
-/// Wavelengths in Å as a file states them.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct UsedWavelength {
-    /// Kα1.
-    pub k_alpha1: Option<f64>,
-    /// Kα2.
-    pub k_alpha2: Option<f64>,
-    /// Kβ.
-    pub k_beta: Option<f64>,
-    /// Intensity ratio Kα2/Kα1.
-    pub ratio: Option<f64>,
-}
-
 /// Reads every 2θ scan of a file.
 ///
 /// # Errors
@@ -242,32 +205,6 @@ fn angles(scan: usize, raw: &document::RawScan, points: usize) -> Result<Vec<f64
     Ok((0..points).map(|index| start + step * index as f64).collect())
 }
 
-fn is_whole(values: &[f64]) -> bool {
-    values.iter().all(|value| (value - value.round()).abs() < 1e-6 && *value >= 0.0)
-}
-
-/// √n where the values are counts. Values that are no integers have lost their statistics (summed detector channels,
-/// corrections): the scatter between neighbours then tells how large the noise is.
-fn count_sigma(values: &[f64], warnings: &mut Vec<String>) -> Vec<f64> {
-    let poisson: Vec<f64> = values.iter().map(|value| value.max(1.0).sqrt()).collect();
-    if is_whole(values) || values.len() < 20 {
-        return poisson;
-    }
-    let mut ratios: Vec<f64> = (1..values.len() - 1)
-        .map(|i| {
-            // The variance of a second difference of independent values is six times theirs.
-            let second = values[i - 1] - 2.0 * values[i] + values[i + 1];
-            second * second / (6.0 * poisson[i] * poisson[i])
-        })
-        .filter(|ratio| ratio.is_finite())
-        .collect();
-    ratios.sort_by(f64::total_cmp);
-    // The median of a squared standard normal deviate is 0.455; a floor keeps smoothed data from having no noise.
-    let scale = ratios.get(ratios.len() / 2).map_or(1.0, |median| (median / 0.455).sqrt().max(0.1));
-    warnings.push(format!("the values are not counts; their noise was estimated as {scale:.2} of counting noise"));
-    poisson.into_iter().map(|sigma| sigma * scale).collect()
-}
-
 fn normalise_times(scan: usize, times: &[f64], intensity: &mut [f64], sigma: &mut [f64]) -> Result<(), XrdmlError> {
     let longest = times.iter().copied().fold(0.0, f64::max);
     for (index, time) in times.iter().enumerate() {
@@ -281,12 +218,7 @@ fn normalise_times(scan: usize, times: &[f64], intensity: &mut [f64], sigma: &mu
 }
 
 fn header_warnings(raw: &document::RawScan, warnings: &mut Vec<String>) {
-    if let Some(stated) = raw.wavelength.and_then(|wavelength| wavelength.k_alpha1) {
-        let known = crate::profile::CU_K_ALPHA[0];
-        if (stated / known - 1.0).abs() > WAVELENGTH_TOLERANCE {
-            warnings.push(format!("the header states Kα1 = {stated} Å, the scale used here has {known} Å"));
-        }
-    }
+    warnings.extend(raw.wavelength.and_then(|wavelength| wavelength.warning()));
     match raw.status.as_deref() {
         None | Some("Completed") => {}
         Some(status) => warnings.push(format!("the scan is {status}, not Completed")),

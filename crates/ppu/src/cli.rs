@@ -63,6 +63,8 @@ pub(crate) enum Verb {
     Console(roles::ConsoleArguments),
     /// Runs the embedded MQTT broker.
     Broker(roles::BrokerArguments),
+    /// Runs the optimizer as a service of its own: ask, tell, predict, explain, without a laboratory.
+    Optimizer(roles::OptimizerArguments),
 }
 
 impl Verb {
@@ -74,6 +76,7 @@ impl Verb {
                 | Verb::FirmwareSim(_)
                 | Verb::Console(_)
                 | Verb::Broker(_)
+                | Verb::Optimizer(_)
                 | Verb::Up(_)
         )
     }
@@ -293,6 +296,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::FirmwareSim(role) => roles::firmware_sim(role).await,
         Verb::Console(role) => roles::console(role).await,
         Verb::Broker(role) => roles::broker(role).await,
+        Verb::Optimizer(role) => roles::optimizer(role).await,
     }
 }
 

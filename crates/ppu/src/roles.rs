@@ -117,6 +117,21 @@ pub(crate) struct BrokerArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct OptimizerArguments {
+    /// Address to serve on.
+    #[arg(long, default_value = "127.0.0.1:7790")]
+    listen: SocketAddr,
+    /// Folder in which every study is kept as one file; studies live in memory only if left out.
+    #[arg(long)]
+    data: Option<PathBuf>,
+    /// File that is given the address once it is bound.
+    #[arg(long)]
+    address_file: Option<PathBuf>,
+    #[command(flatten)]
+    life: Life,
+}
+
+#[derive(Debug, Args)]
 struct Life {
     /// End when standard input does: for children of `ppu up`.
     #[arg(long, hide = true)]
@@ -257,6 +272,17 @@ pub(crate) async fn broker(arguments: BrokerArguments) -> anyhow::Result<u8> {
         ended = serving => ended?.context("the broker ended")?,
         () = stopped(shutdown) => {}
     }
+    Ok(0)
+}
+
+pub(crate) async fn optimizer(arguments: OptimizerArguments) -> anyhow::Result<u8> {
+    let shutdown = arguments.life.shutdown();
+    let options = ppu_optimizer_service::ServiceOptions {
+        listen: arguments.listen,
+        directory: arguments.data,
+        address_file: arguments.address_file,
+    };
+    ppu_optimizer_service::run(options, shutdown).await?;
     Ok(0)
 }
 

@@ -13,4 +13,5 @@ mod peak;
 pub mod profile;
 pub mod quantify;
 pub mod refine;
+pub mod sticks;
 pub mod structure;

@@ -2,6 +2,7 @@
 //! derivatives, for a whole window at once.
 
 use std::f64::consts::{LN_2, LOG2_E, PI};
+use std::ops::Range;
 
 /// Nodes and weights of Gauss-Legendre quadrature on [0, 1], two, three and six points.
 const TWO_NODES: [(f64, f64); 2] = [(0.211_324_865_405_187_13, 0.5), (0.788_675_134_594_812_9, 0.5)];
@@ -79,6 +80,43 @@ struct Ray {
     weight_slope: f64,
 }
 
+/// How many rays stand for all of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Nodes {
+    /// The smearing cannot be seen.
+    None,
+    Two,
+    Three,
+    Six,
+}
+
+impl Nodes {
+    /// At the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`, a line of full width `width` and a grid of
+    /// step `step`, both in degrees.
+    pub(super) fn choose(two_theta: f64, axial: f64, width: f64, step: f64) -> Self {
+        // The outermost ray bounds the smearing: h = 2σ, whose shift is about -(h²/2) cot 2θ.
+        let bound = (2.0 * axial * axial / two_theta.tan()).abs().to_degrees();
+        if bound < INVISIBLE_STEP_SHARE * step {
+            Self::None
+        } else if bound < NARROW_SHARE * width {
+            Self::Two
+        } else if bound < MEDIUM_SHARE * width {
+            Self::Three
+        } else {
+            Self::Six
+        }
+    }
+
+    fn table(self) -> &'static [(f64, f64)] {
+        match self {
+            Self::None => &[],
+            Self::Two => &TWO_NODES,
+            Self::Three => &THREE_NODES,
+            Self::Six => &SIX_NODES,
+        }
+    }
+}
+
 /// Axial divergence at one Bragg angle (Finger, Cox and Jephcoat, J. Appl. Cryst. 27, 892, 1994, for S = H, as an
 /// integral over the height of the ray).
 #[derive(Debug, Clone, Copy)]
@@ -99,25 +137,12 @@ impl Smearing {
         largest: 0.0,
     };
 
-    /// At the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`, a line of full width `width` and a grid of
-    /// step `step`, both in degrees.
-    pub(super) fn new(two_theta: f64, axial: f64, width: f64, step: f64) -> Self {
-        // The outermost ray bounds the smearing: h = 2σ, whose shift is about -(h²/2) cot 2θ.
-        let bound = (2.0 * axial * axial / two_theta.tan()).abs().to_degrees();
-        if bound < INVISIBLE_STEP_SHARE * step {
-            return Self::NONE;
-        }
-        let nodes: &[(f64, f64)] = if bound < NARROW_SHARE * width {
-            &TWO_NODES
-        } else if bound < MEDIUM_SHARE * width {
-            &THREE_NODES
-        } else {
-            &SIX_NODES
-        };
+    /// At the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`.
+    pub(super) fn new(two_theta: f64, axial: f64, nodes: Nodes) -> Self {
         let mut smearing = Smearing { rays: [Ray::default(); 6], used: 0, ..Self::NONE };
         let (mut total, mut total_slope) = (0.0, 0.0);
         let plane = two_theta.cos();
-        for &(node, weight) in nodes {
+        for &(node, weight) in nodes.table() {
             let height = 2.0 * axial * node;
             let stretch = 1.0 + height * height;
             let cos = plane * stretch.sqrt();
@@ -155,14 +180,22 @@ impl Smearing {
         widths * mixture.width + self.mean.abs()
     }
 
-    fn core(&self, mixture: &Mixture) -> f64 {
+    /// Half of the window within which more is left than a Lorentzian at the mean shift, in degrees.
+    pub(super) fn core(&self, mixture: &Mixture) -> f64 {
         GAUSSIAN_REACH * mixture.width + SMEARING_REACH * self.largest
     }
 }
 
 impl Window {
     /// Fills the value only.
-    pub(super) fn fill_value(&mut self, x: &[f64], place: f64, mixture: &Mixture, smearing: &Smearing) {
+    pub(super) fn fill_value(
+        &mut self,
+        x: &[f64],
+        core: &Range<usize>,
+        place: f64,
+        mixture: &Mixture,
+        smearing: &Smearing,
+    ) {
         self.value.clear();
         let scale = 2.0 / mixture.width;
         let centre = place + smearing.mean;
@@ -171,9 +204,8 @@ impl Window {
             let u = (x - centre) * scale;
             height / (1.0 + u * u)
         }));
-        let core = core_range(x, place, smearing.core(mixture));
         let gauss = (1.0 - mixture.eta) * scale * (LN_2 / PI).sqrt();
-        let (x, value) = (&x[core.clone()], &mut self.value[core]);
+        let (x, value) = (&x[core.clone()], &mut self.value[core.clone()]);
         value.fill(0.0);
         for ray in &smearing.rays[..smearing.used] {
             let centre = place + ray.shift;
@@ -187,27 +219,27 @@ impl Window {
     }
 
     /// Fills the value and every derivative.
-    pub(super) fn fill(&mut self, x: &[f64], place: f64, mixture: &Mixture, smearing: &Smearing, axial: bool) {
+    pub(super) fn fill(
+        &mut self,
+        x: &[f64],
+        core: &Range<usize>,
+        place: f64,
+        mixture: &Mixture,
+        smearing: &Smearing,
+        axial: bool,
+    ) {
         let count = x.len();
         for buffer in [&mut self.value, &mut self.by_place, &mut self.by_gaussian, &mut self.by_lorentzian] {
             buffer.resize(count, 0.0);
         }
         self.by_axial.resize(if axial { count } else { 0 }, 0.0);
-        let core = core_range(x, place, smearing.core(mixture));
         self.fill_tail(x, place, mixture, smearing, 0..core.start);
         self.fill_tail(x, place, mixture, smearing, core.end..count);
-        self.fill_core(x, place, mixture, smearing, core);
+        self.fill_core(x, place, mixture, smearing, core.clone());
     }
 
     /// Far from the centre only the Lorentzian is left, and smearing only moves it.
-    fn fill_tail(
-        &mut self,
-        x: &[f64],
-        place: f64,
-        mixture: &Mixture,
-        smearing: &Smearing,
-        range: std::ops::Range<usize>,
-    ) {
+    fn fill_tail(&mut self, x: &[f64], place: f64, mixture: &Mixture, smearing: &Smearing, range: Range<usize>) {
         let scale = 2.0 / mixture.width;
         let centre = place + smearing.mean;
         let height = 2.0 / (PI * mixture.width);
@@ -237,14 +269,7 @@ impl Window {
         }
     }
 
-    fn fill_core(
-        &mut self,
-        x: &[f64],
-        place: f64,
-        mixture: &Mixture,
-        smearing: &Smearing,
-        range: std::ops::Range<usize>,
-    ) {
+    fn fill_core(&mut self, x: &[f64], place: f64, mixture: &Mixture, smearing: &Smearing, range: Range<usize>) {
         let Window { value, by_place, by_gaussian, by_lorentzian, by_axial } = self;
         let x = &x[range.clone()];
         let count = x.len();
@@ -290,11 +315,6 @@ impl Window {
     }
 }
 
-/// Points closer to `place` than `reach`.
-fn core_range(x: &[f64], place: f64, reach: f64) -> std::ops::Range<usize> {
-    x.partition_point(|&x| x < place - reach)..x.partition_point(|&x| x <= place + reach)
-}
-
 /// exp(x) for -700 < x ≤ 0 with a relative error below 1e-13, in arithmetic that compilers turn into vector code:
 /// 2^n times a polynomial on ±½ ln 2.
 #[inline]
@@ -330,11 +350,14 @@ mod tests {
 
     fn window(g: f64, l: f64, axial: f64, place: f64, x: &[f64]) -> Window {
         let mixture = Mixture::new(g, l);
-        let smearing = if axial > 0.0 { Smearing::new(0.4, axial, mixture.width, 0.02) } else { Smearing::NONE };
+        let smearing = Smearing::new(0.4, axial, Nodes::choose(0.4, axial, mixture.width, 0.02));
+        let reach = smearing.core(&mixture);
+        // The core stays while a derivative is taken.
+        let core = x.partition_point(|&x| x < 22.0 - reach)..x.partition_point(|&x| x <= 22.0 + reach);
         let mut window = Window::default();
-        window.fill(x, place, &mixture, &smearing, axial > 0.0);
+        window.fill(x, &core, place, &mixture, &smearing, axial > 0.0);
         let mut plain = Window::default();
-        plain.fill_value(x, place, &mixture, &smearing);
+        plain.fill_value(x, &core, place, &mixture, &smearing);
         for (a, b) in plain.value.iter().zip(&window.value) {
             assert!((a - b).abs() < 1e-12);
         }

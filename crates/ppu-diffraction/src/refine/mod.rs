@@ -8,8 +8,10 @@
 //! posterior, widened for misfit and for correlated residuals. The total one adds what statistics cannot know: grain
 //! size, tables of f', displacement parameters, texture, and for cells the zero and the shape of lines.
 
+mod columns;
 mod crystal;
 mod kernel;
+mod lines;
 mod model;
 mod report;
 mod settings;

@@ -2,9 +2,10 @@
 
 use std::ops::Range;
 
-use super::crystal::{Crystal, CrystalState, MOST_CELL_PARAMETERS, PlaneState};
-use super::kernel::{Mixture, Smearing, Window};
-use super::settings::EPSILON_DEG;
+use super::columns::Places;
+use super::crystal::{Crystal, CrystalState, MOST_CELL_PARAMETERS};
+use super::kernel::Window;
+use super::lines::Frames;
 use super::{Candidate, Prior, Settings};
 use crate::pattern::Pattern;
 
@@ -12,16 +13,12 @@ use crate::pattern::Pattern;
 pub(super) const LIMIT_SIGMAS: f64 = 5.0;
 /// ln of the Lorentzian size width X of a phase in degrees: from none that shows to nanocrystals.
 const SIZE_PRIOR: Prior = Prior::new(-3.5, 1.2);
-/// ln of the Lorentzian strain width Y of a phase in degrees, the tube's spectrum not included.
-const STRAIN_PRIOR: Prior = Prior::new(-3.2, 1.2);
+/// ln of the Lorentzian strain width Y of a phase in degrees. The spectrum of copper alone gives 0.033.
+const STRAIN_PRIOR: Prior = Prior::new(-3.0, 0.8);
 /// B in Å² of a site for which none is stated.
 const UNSTATED_B: Prior = Prior::new(0.6, 0.5);
 /// ln of the March coefficient.
 const MARCH_PRIOR: Prior = Prior::new(0.0, 0.35);
-/// Strong lines are followed to this many full widths; at 25 a Lorentzian has lost 1.3 % of its area.
-const WINDOW_WIDTHS: f64 = 25.0;
-/// Weak ones to no less than this.
-const SHORTEST_WINDOW: f64 = 8.0;
 /// Lines whose centre lies this far outside the range still reach into it with their tails.
 const MARGIN_DEG: f64 = 1.5;
 /// Half a count keeps empty regions from dominating the sum.
@@ -44,6 +41,18 @@ pub(super) enum Kind {
     B(usize, usize),
 }
 
+impl Kind {
+    /// For a parameter that is the logarithm of a width: the power of the width in which the pattern is linear when the
+    /// width is small. Zero for every other.
+    pub(super) fn exponent(self) -> f64 {
+        match self {
+            Kind::Size(_) | Kind::Strain(_) => 1.0,
+            Kind::Gamma | Kind::Axial => 2.0,
+            _ => 0.0,
+        }
+    }
+}
+
 /// A nonlinear parameter with its prior.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Parameter {
@@ -61,40 +70,7 @@ pub(super) struct Model<'a> {
     pub(super) parameters: Vec<Parameter>,
     pub(super) background: Vec<Vec<f64>>,
     pub(super) settings: &'a Settings,
-    step: f64,
-}
-
-/// The instrument at a state.
-struct Shape {
-    zero: f64,
-    /// Shift in degrees for cosθ = 1.
-    displacement: f64,
-    alpha: f64,
-    beta: f64,
-    gamma: f64,
-    ratio: f64,
-    axial: f64,
-}
-
-/// One line of a plane.
-struct Line {
-    plane: usize,
-    second: bool,
-    sin: f64,
-    cos: f64,
-    place: f64,
-    place_by_theta: f64,
-    gaussian: f64,
-    size: f64,
-    strain: f64,
-    gaussian_by_theta: f64,
-    lorentzian_by_theta: f64,
-    mixture: Mixture,
-    smearing: Smearing,
-    /// LP · weight: intensity over strength of the plane, and its derivative by θ.
-    factor: f64,
-    factor_by_theta: f64,
-    points: Range<usize>,
+    pub(super) step: f64,
 }
 
 impl<'a> Model<'a> {
@@ -160,98 +136,16 @@ impl<'a> Model<'a> {
         CrystalState { cell, b, march: self.value(p, Kind::March(phase)).map_or(1.0, f64::exp) }
     }
 
-    fn shape(&self, p: &[f64]) -> Shape {
-        let instrument = &self.settings.instrument;
-        let value = |kind: Kind, prior: &Prior| self.value(p, kind).unwrap_or(prior.mean);
-        let displacement = value(Kind::Displacement, &self.settings.displacement_mm);
-        Shape {
-            zero: value(Kind::Zero, &instrument.zero_deg),
-            displacement: -2.0 * displacement / instrument.radius_mm * 1_f64.to_degrees(),
-            alpha: value(Kind::Alpha, &instrument.ln_alpha).exp(),
-            beta: value(Kind::Beta, &instrument.beta),
-            gamma: value(Kind::Gamma, &instrument.ln_gamma).exp(),
-            ratio: value(Kind::Ratio, &instrument.ln_ratio).exp(),
-            axial: instrument.ln_axial.as_ref().map_or(0.0, |prior| value(Kind::Axial, prior).exp()),
-        }
-    }
-
-    /// Every line of one phase that reaches into the range.
-    fn lines(&self, phase: usize, planes: &[PlaneState], shape: &Shape, p: &[f64]) -> Vec<Line> {
-        let instrument = &self.settings.instrument;
-        let k = instrument.polarisation_k;
-        let size = self.value(p, Kind::Size(phase)).map_or(0.0, f64::exp);
-        let strain = self.value(p, Kind::Strain(phase)).map_or(0.0, f64::exp);
-        let strongest = planes.iter().map(|plane| plane.strength).fold(0.0, f64::max);
-        let mut lines = Vec::with_capacity(planes.len() * instrument.radiation.lines.len());
-        for (index, plane) in planes.iter().enumerate() {
-            let nominal = self.crystals[phase].planes[index].q;
-            for emission in &instrument.radiation.lines {
-                let sin = 0.5 * emission.wavelength_a * plane.q.sqrt();
-                if !(1e-4..0.9999).contains(&sin) {
-                    continue;
-                }
-                let cos = (1.0 - sin * sin).sqrt();
-                let (theta, tan) = (sin.asin(), sin / cos);
-                let slanted = shape.alpha + shape.beta * tan;
-                let gaussian = (slanted * slanted + (shape.gamma * tan).powi(2) + EPSILON_DEG * EPSILON_DEG).sqrt();
-                // The spectrum's own width and the strain of the phase both grow with tanθ.
-                let spectral = (2.0 * emission.relative_width).to_degrees() + strain;
-                let mixture = Mixture::new(gaussian, size / cos + spectral * tan);
-                // The kernel belongs to the nominal cell, so that it does not enter the derivative by the cell.
-                let two_theta = 2.0 * (0.5 * emission.wavelength_a * nominal.sqrt()).min(0.9999).asin();
-                let smearing = if shape.axial > 0.0 {
-                    Smearing::new(two_theta, shape.axial, mixture.width, self.step)
-                } else {
-                    Smearing::NONE
-                };
-                let place = 2.0 * theta.to_degrees() + shape.zero + shape.displacement * cos;
-                let widths =
-                    (WINDOW_WIDTHS * (30.0 * plane.strength / strongest).sqrt()).clamp(SHORTEST_WINDOW, WINDOW_WIDTHS);
-                let reach = smearing.reach(&mixture, widths);
-                let from = self.x.partition_point(|&x| x < place - reach);
-                let to = self.x.partition_point(|&x| x <= place + reach);
-                if from >= to {
-                    continue;
-                }
-                let (c, s) = (1.0 - 2.0 * sin * sin, 2.0 * sin * cos);
-                let polarised = 1.0 + k * c * c;
-                let weight = emission.share * if emission.second { shape.ratio } else { 1.0 };
-                let factor = weight * polarised / ((1.0 + k) * sin * sin * cos);
-                let factor_by_theta = factor * (-4.0 * k * c * s / polarised - 2.0 * cos / sin + tan);
-                let secant2 = 1.0 / (cos * cos);
-                lines.push(Line {
-                    plane: index,
-                    second: emission.second,
-                    sin,
-                    cos,
-                    place,
-                    place_by_theta: 2_f64.to_degrees() - shape.displacement * sin,
-                    gaussian,
-                    size: size / cos,
-                    strain: strain * tan,
-                    gaussian_by_theta: (slanted * shape.beta + shape.gamma * shape.gamma * tan) * secant2 / gaussian,
-                    lorentzian_by_theta: size * sin * secant2 + spectral * secant2,
-                    mixture,
-                    smearing,
-                    factor,
-                    factor_by_theta,
-                    points: from..to,
-                });
-            }
-        }
-        lines
-    }
-
     /// The unit pattern of every phase; nothing at a state that closes no cell.
-    pub(super) fn values(&self, p: &[f64]) -> Option<Vec<Vec<f64>>> {
+    pub(super) fn values(&self, p: &[f64], frames: &Frames) -> Option<Vec<Vec<f64>>> {
         let shape = self.shape(p);
         let (mut window, mut by_b) = (Window::default(), Vec::new());
         let one = |phase: usize| {
             let planes = self.crystals[phase].evaluate(&self.crystal_state(phase, p), &mut by_b)?;
             let mut column = vec![0.0; self.x.len()];
-            for line in self.lines(phase, &planes, &shape, p) {
+            for line in self.lines(phase, &planes, &shape, p, &frames[phase]) {
                 let x = &self.x[line.points.clone()];
-                window.fill_value(x, line.place, &line.mixture, &line.smearing);
+                window.fill_value(x, &line.core, line.place, &line.mixture, &line.smearing);
                 add(&mut column[line.points.clone()], line.factor * planes[line.plane].strength, &window.value);
             }
             Some(column)
@@ -260,7 +154,7 @@ impl<'a> Model<'a> {
     }
 
     /// Derivatives of the pattern by every nonlinear parameter at the given scales, one column each.
-    pub(super) fn jacobian(&self, p: &[f64], scales: &[f64]) -> Option<Vec<Vec<f64>>> {
+    pub(super) fn jacobian(&self, p: &[f64], scales: &[f64], frames: &Frames) -> Option<Vec<Vec<f64>>> {
         let mut columns = vec![vec![0.0; self.x.len()]; self.parameters.len()];
         let shape = self.shape(p);
         let (mut window, mut by_b, mut mixed) = (Window::default(), Vec::new(), Vec::new());
@@ -270,9 +164,9 @@ impl<'a> Model<'a> {
             }
             let planes = self.crystals[phase].evaluate(&self.crystal_state(phase, p), &mut by_b)?;
             let places = Places::new(self, phase);
-            for line in self.lines(phase, &planes, &shape, p) {
+            for line in self.lines(phase, &planes, &shape, p, &frames[phase]) {
                 let x = &self.x[line.points.clone()];
-                window.fill(x, line.place, &line.mixture, &line.smearing, places.axial.is_some());
+                window.fill(x, &line.core, line.place, &line.mixture, &line.smearing, places.axial.is_some());
                 let plane = &planes[line.plane];
                 let line_scale = scale * line.factor;
                 let sites = self.crystals[phase].site_count();
@@ -339,125 +233,7 @@ impl<'a> Model<'a> {
     }
 }
 
-/// Where the parameters of one phase stand in the list.
-struct Places {
-    zero: Option<usize>,
-    displacement: Option<usize>,
-    alpha: Option<usize>,
-    beta: Option<usize>,
-    gamma: Option<usize>,
-    ratio: Option<usize>,
-    axial: Option<usize>,
-    size: Option<usize>,
-    strain: Option<usize>,
-    march: Option<usize>,
-    cell: Vec<(usize, usize)>,
-    b: Vec<(usize, usize)>,
-}
-
-impl Places {
-    fn new(model: &Model<'_>, phase: usize) -> Self {
-        let of = |kind: Kind| model.place_of(kind);
-        let crystal = &model.crystals[phase];
-        Self {
-            zero: of(Kind::Zero),
-            displacement: of(Kind::Displacement),
-            alpha: of(Kind::Alpha),
-            beta: of(Kind::Beta),
-            gamma: of(Kind::Gamma),
-            ratio: of(Kind::Ratio),
-            axial: of(Kind::Axial),
-            size: of(Kind::Size(phase)),
-            strain: of(Kind::Strain(phase)),
-            march: of(Kind::March(phase)),
-            cell: (0..crystal.cell_basis.len()).filter_map(|i| Some((i, of(Kind::Cell(phase, i))?))).collect(),
-            b: (0..crystal.site_count()).filter_map(|i| Some((i, of(Kind::B(phase, i))?))).collect(),
-        }
-    }
-
-    /// Parameters that change the height of a line alone.
-    fn add_intensity(
-        &self,
-        columns: &mut [Vec<f64>],
-        line: &Line,
-        scale: f64,
-        plane: &PlaneState,
-        by_b: &[f64],
-        window: &Window,
-    ) {
-        let mut put = |place: usize, factor: f64| add(&mut columns[place][line.points.clone()], factor, &window.value);
-        for &(site, place) in &self.b {
-            put(place, scale * by_b[site]);
-        }
-        if let Some(place) = self.march {
-            put(place, scale * plane.strength_by_ln_march);
-        }
-        if let (Some(place), true) = (self.ratio, line.second) {
-            put(place, scale * plane.strength);
-        }
-    }
-
-    /// Parameters that change its place and shape alone.
-    fn add_profile(
-        &self,
-        columns: &mut [Vec<f64>],
-        line: &Line,
-        shape: &Shape,
-        intensity: f64,
-        window: &Window,
-        model: &Model<'_>,
-    ) {
-        let tan = line.sin / line.cos;
-        let slanted = (shape.alpha + shape.beta * tan) / line.gaussian;
-        let shift = -2.0 / model.settings.instrument.radius_mm * 1_f64.to_degrees() * line.cos;
-        let mut put = |place: Option<usize>, factor: f64, basis: &[f64]| {
-            if let Some(place) = place {
-                add(&mut columns[place][line.points.clone()], factor * intensity, basis);
-            }
-        };
-        put(self.zero, 1.0, &window.by_place);
-        put(self.displacement, shift, &window.by_place);
-        put(self.alpha, shape.alpha * slanted, &window.by_gaussian);
-        put(self.beta, tan * slanted, &window.by_gaussian);
-        put(self.gamma, (shape.gamma * tan).powi(2) / line.gaussian, &window.by_gaussian);
-        put(self.size, line.size, &window.by_lorentzian);
-        put(self.strain, line.strain, &window.by_lorentzian);
-        put(self.axial, shape.axial, &window.by_axial);
-    }
-
-    /// The cell changes everything: place, widths, and through sinθ/λ the height.
-    fn add_cell(
-        &self,
-        columns: &mut [Vec<f64>],
-        line: &Line,
-        scale: f64,
-        plane: &PlaneState,
-        window: &Window,
-        mixed: &mut Vec<f64>,
-    ) {
-        if self.cell.is_empty() {
-            return;
-        }
-        let theta_by_q = line.sin / line.cos / (2.0 * plane.q);
-        let intensity = scale * line.factor * plane.strength * theta_by_q;
-        let height = scale * (line.factor * plane.strength_by_q + line.factor_by_theta * plane.strength * theta_by_q);
-        let (place, gaussian, lorentzian) =
-            (intensity * line.place_by_theta, intensity * line.gaussian_by_theta, intensity * line.lorentzian_by_theta);
-        mixed.clear();
-        mixed.extend(
-            window.value.iter().zip(&window.by_place).zip(&window.by_gaussian).zip(&window.by_lorentzian).map(
-                |(((value, by_place), by_gaussian), by_lorentzian)| {
-                    height * value + place * by_place + gaussian * by_gaussian + lorentzian * by_lorentzian
-                },
-            ),
-        );
-        for &(index, target) in &self.cell {
-            add(&mut columns[target][line.points.clone()], plane.q_by_cell[index], mixed);
-        }
-    }
-}
-
-fn add(target: &mut [f64], factor: f64, source: &[f64]) {
+pub(super) fn add(target: &mut [f64], factor: f64, source: &[f64]) {
     for (target, source) in target.iter_mut().zip(source) {
         *target += factor * source;
     }

@@ -154,7 +154,8 @@ pub(super) fn report(model: &Model<'_>, fitted: &Fitted) -> Option<Refinement> {
     let covariance = linear::inverse(&information)?;
     let u = |index: usize| covariance[(index, index)].max(0.0).sqrt();
     let detected: Vec<bool> = (0..phases).map(|phase| fitted.linear[phase] > DETECTED_SIGMAS * u(phase)).collect();
-    let absorptions = absorptions(model, fitted);
+    let mut absorptions = absorptions(model, fitted);
+    systematic::widen(&mut absorptions, &detected);
     let fractions = fractions(model, fitted, &covariance, &absorptions);
     let results: Vec<PhaseFit> = (0..phases)
         .map(|phase| phase_fit(model, fitted, &covariance, phase, detected[phase], fractions[phase]))
@@ -229,7 +230,7 @@ fn absorptions(model: &Model<'_>, fitted: &Fitted) -> Vec<Absorption> {
     let factors = mass_factors(model, fitted);
     let attenuation: Vec<f64> =
         model.candidates.iter().map(|candidate| candidate.phase.linear_attenuation_at(tube)).collect();
-    let mut absorptions = vec![Absorption { tau: 1.0, u: 0.0, beyond: None }; factors.len()];
+    let mut absorptions = vec![Absorption::NONE; factors.len()];
     for _ in 0..4 {
         let volume = |phase: usize| {
             let mass = factors[phase] * fitted.linear[phase] / absorptions[phase].tau;
@@ -351,8 +352,8 @@ fn phase_fit(
 
 fn flags(model: &Model<'_>, phases: &[PhaseFit], absorptions: &[Absorption]) -> Vec<Flag> {
     let of = |(phase, absorption): (&PhaseFit, &Absorption)| {
-        let contrast = absorption.beyond.filter(|_| phase.detected)?;
-        Some(Flag::Microabsorption { phase: phase.name.clone(), contrast })
+        let flagged = phase.detected && absorption.is_beyond();
+        flagged.then(|| Flag::Microabsorption { phase: phase.name.clone(), contrast: absorption.worst })
     };
     let mut flags: Vec<Flag> = phases.iter().zip(absorptions).filter_map(of).collect();
     if !model.settings.calibrated {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
 
+use super::lines::Frames;
 use super::model::{LIMIT_SIGMAS, Model};
 use crate::quantify::linear;
 
@@ -14,10 +15,16 @@ const SMALL_DECREASE: f64 = 1e-5;
 const TINY_DECREASE: f64 = 1e-7;
 const LAMBDA_START: f64 = 1e-3;
 const LAMBDA_LOWER: f64 = 0.2;
+const LEAST_LAMBDA: f64 = 1e-7;
 const LAMBDA_RAISE: f64 = 6.0;
-const MOST_TRIES: usize = 6;
+/// A step that failed was no small one: damping that cannot be felt is not worth another try.
+const LAMBDA_AFTER_FAILURE: f64 = 1e-2;
+const MOST_TRIES: usize = 8;
 /// No step may move a parameter by more than this many standard deviations of its prior.
 const MOST_SIGMAS_A_STEP: f64 = 1.0;
+/// Windows follow the widths through these first iterations, and every so often after them.
+const EARLY_ITERATIONS: usize = 4;
+const REFRAME_EVERY: usize = 6;
 /// Points that are worked on together: their columns fit into the second-level cache.
 const BLOCK: usize = 512;
 
@@ -60,7 +67,8 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
     let budget = model.settings.budget;
     let mut weights = model.first_weights();
     let mut background = Background::new(model, &weights);
-    let mut best = point(model, model.start(), &weights, &background)?.ok_or(Singular)?;
+    let mut frames = model.frames(&model.start()).ok_or(Singular)?;
+    let mut best = point(model, model.start(), &weights, &background, &frames)?.ok_or(Singular)?;
     let mut lambda = LAMBDA_START;
     let (mut iterations, mut small) = (0, 0);
     let mut end = None;
@@ -76,11 +84,18 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
         iterations += 1;
         weights = model.weights(&best.calculated);
         background = Background::new(model, &weights);
-        let (h, g) = equations(model, &best, &weights)?;
+        if iterations <= EARLY_ITERATIONS || iterations.is_multiple_of(REFRAME_EVERY) {
+            let renewed = model.frames(&best.p).ok_or(Singular)?;
+            if renewed != frames {
+                frames = renewed;
+                best = point(model, best.p, &weights, &background, &frames)?.ok_or(Singular)?;
+            }
+        }
+        let (h, g) = equations(model, &best, &weights, &frames)?;
         let mut accepted = false;
         for _ in 0..MOST_TRIES {
             let p = step(model, &h, &g, &best.p, lambda)?;
-            let trial = point(model, p, &weights, &background)?;
+            let trial = point(model, p, &weights, &background, &frames)?;
             if let Some(trial) = trial.filter(|trial| trial.objective <= best.objective) {
                 let decrease = (best.objective - trial.objective) / best.objective.abs().max(1.0);
                 small = if decrease < SMALL_DECREASE { small + 1 } else { 0 };
@@ -88,23 +103,23 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
                     small = 2;
                 }
                 best = trial;
-                lambda = (lambda * LAMBDA_LOWER).max(1e-9);
+                lambda = (lambda * LAMBDA_LOWER).max(LEAST_LAMBDA);
                 accepted = true;
                 break;
             }
-            lambda *= LAMBDA_RAISE;
+            lambda = (lambda * LAMBDA_RAISE).max(LAMBDA_AFTER_FAILURE);
         }
         // No step lowers the objective any more: this is the minimum to the precision of the arithmetic.
         if small >= 2 || !accepted {
             end = Some(End::Converged);
         }
     }
-    finish(model, best, iterations, end.unwrap_or(End::Converged))
+    finish(model, best, iterations, end.unwrap_or(End::Converged), &frames)
 }
 
-fn finish(model: &Model<'_>, best: Point, iterations: usize, end: End) -> Result<Fitted, Singular> {
+fn finish(model: &Model<'_>, best: Point, iterations: usize, end: End, frames: &Frames) -> Result<Fitted, Singular> {
     let weights = model.weights(&best.calculated);
-    let jacobian = model.jacobian(&best.p, &best.linear).ok_or(Singular)?;
+    let jacobian = model.jacobian(&best.p, &best.linear, frames).ok_or(Singular)?;
     let columns: Vec<&[f64]> =
         best.values.iter().chain(&model.background).chain(&jacobian).map(Vec::as_slice).collect();
     let (information, _) = normal(&columns, &weights, model.y);
@@ -138,8 +153,14 @@ impl Background {
 }
 
 /// The objective at `p` with the best linear parameters; nothing inside when `p` closes no cell.
-fn point(model: &Model<'_>, p: Vec<f64>, weights: &[f64], background: &Background) -> Result<Option<Point>, Singular> {
-    let Some(values) = model.values(&p) else { return Ok(None) };
+fn point(
+    model: &Model<'_>,
+    p: Vec<f64>,
+    weights: &[f64],
+    background: &Background,
+    frames: &Frames,
+) -> Result<Option<Point>, Singular> {
+    let Some(values) = model.values(&p, frames) else { return Ok(None) };
     let (phases, terms) = (values.len(), model.background.len());
     let mut h = DMatrix::zeros(phases + terms, phases + terms);
     let mut g = DVector::zeros(phases + terms);
@@ -164,14 +185,22 @@ fn point(model: &Model<'_>, p: Vec<f64>, weights: &[f64], background: &Backgroun
 }
 
 /// H and g of all parameters: scales, background, nonlinear with their priors.
-fn equations(model: &Model<'_>, at: &Point, weights: &[f64]) -> Result<(DMatrix<f64>, DVector<f64>), Singular> {
-    let jacobian = model.jacobian(&at.p, &at.linear).ok_or(Singular)?;
+fn equations(
+    model: &Model<'_>,
+    at: &Point,
+    weights: &[f64],
+    frames: &Frames,
+) -> Result<(DMatrix<f64>, DVector<f64>), Singular> {
+    let jacobian = model.jacobian(&at.p, &at.linear, frames).ok_or(Singular)?;
     let columns: Vec<&[f64]> = at.values.iter().chain(&model.background).chain(&jacobian).map(Vec::as_slice).collect();
     let residual: Vec<f64> = model.y.iter().zip(&at.calculated).map(|(y, f)| y - f).collect();
     let (mut h, mut g) = normal(&columns, weights, &residual);
     let offset = model.linear_count();
     for (index, parameter) in model.parameters.iter().enumerate() {
         let precision = 1.0 / (parameter.prior.sigma * parameter.prior.sigma);
+        // A width that the data want to vanish is held by its prior alone, and the curvature that Gauss and Newton leave
+        // out, which is the slope times the exponent, is then most of it.
+        h[(offset + index, offset + index)] += (-parameter.kind.exponent() * g[offset + index]).max(0.0);
         h[(offset + index, offset + index)] += precision;
         g[offset + index] -= precision * (at.p[index] - parameter.prior.mean);
     }

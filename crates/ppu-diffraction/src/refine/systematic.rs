@@ -27,24 +27,42 @@ pub(super) struct Absorption {
     pub(super) tau: f64,
     /// Relative standard uncertainty of τ.
     pub(super) u: f64,
-    /// |μ - μ̄| R at the largest radius that the prior allows, when it is beyond the fence.
-    pub(super) beyond: Option<f64>,
+    /// |μ - μ̄| R at the largest radius that the prior allows.
+    pub(super) worst: f64,
+    /// μ - μ̄ in cm⁻¹.
+    contrast: f64,
+}
+
+impl Absorption {
+    /// No contrast at all.
+    pub(super) const NONE: Absorption = Absorption { tau: 1.0, u: 0.0, worst: 0.0, contrast: 0.0 };
+
+    /// True when Brindley's formula is beyond its reach.
+    pub(super) fn is_beyond(&self) -> bool {
+        self.worst > FENCE
+    }
 }
 
 /// Absorption of a phase whose μ differs from the mean of the specimen by `contrast` cm⁻¹, in grains of median radius
 /// `radius_um` with standard deviation `spread` of ln R.
 pub(super) fn absorption(contrast: f64, radius_um: f64, spread: f64) -> Absorption {
     let at = |radius: f64| brindley(contrast * radius * CM_PER_UM);
-    let tau = at(radius_um);
     let worst = contrast.abs() * radius_um * (FLAG_SIGMAS * spread).exp() * CM_PER_UM;
-    if worst <= FENCE {
-        let u = 0.5 * (at(radius_um * spread.exp()) / at(radius_um * (-spread).exp())).ln().abs();
-        return Absorption { tau, u, beyond: None };
+    let u = 0.5 * (at(radius_um * spread.exp()) / at(radius_um * (-spread).exp())).ln().abs();
+    Absorption { tau: at(radius_um), u, worst, contrast }
+}
+
+/// Widens the uncertainties of all phases when one of them, of those in `present`, is beyond the fence: its apparent
+/// amount, and with it every fraction, then hangs on grain sizes that the pattern does not tell. Any radius from none to
+/// the sieve may be true, so half the range of ln τ is the uncertainty.
+pub(super) fn widen(absorptions: &mut [Absorption], present: &[bool]) {
+    let beyond = absorptions.iter().zip(present).any(|(absorption, present)| *present && absorption.is_beyond());
+    if beyond {
+        for absorption in absorptions {
+            let sieved = brindley(absorption.contrast * SIEVED_RADIUS_UM * CM_PER_UM);
+            absorption.u = absorption.u.max(0.5 * sieved.ln().abs());
+        }
     }
-    // Any radius from none to the sieve: a uniform distribution of ln τ has its range over √12 as deviation, but grains
-    // are as likely to be all coarse as all fine, which half the range covers.
-    let u = 0.5 * at(SIEVED_RADIUS_UM.max(radius_um)).ln().abs();
-    Absorption { tau, u, beyond: Some(worst) }
 }
 
 /// τ(x) for spheres (Brindley, Phil. Mag. 36, 347, 1945), exact in the forward direction.
@@ -86,10 +104,13 @@ mod tests {
     }
 
     #[test]
-    fn a_strong_contrast_is_flagged_and_uncertain() {
-        let mild = absorption(-120.0, 1.0, 0.7);
-        assert!(mild.beyond.is_none() && mild.tau > 1.0 && mild.u < 0.02, "{mild:?}");
-        let strong = absorption(700.0, 1.0, 0.7);
-        assert!(strong.beyond.is_some() && strong.tau < 0.95 && strong.u > 0.3, "{strong:?}");
+    fn a_strong_contrast_makes_every_phase_uncertain() {
+        let mut all = [absorption(-120.0, 1.0, 0.7), absorption(700.0, 1.0, 0.7)];
+        assert!(!all[0].is_beyond() && all[0].tau > 1.0 && all[0].u < 0.02, "{all:?}");
+        assert!(all[1].is_beyond() && all[1].tau < 0.95, "{all:?}");
+        widen(&mut all, &[true, false]);
+        assert!(all[0].u < 0.02);
+        widen(&mut all, &[true, true]);
+        assert!(all[0].u > 0.15 && all[1].u > 0.3, "{all:?}");
     }
 }

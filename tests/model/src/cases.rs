@@ -1,0 +1,145 @@
+//! The checks that are run: what is explored, what must be found, and how many states that took before.
+
+use std::time::{Duration, Instant};
+
+use ppu_core::ActionClass;
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::action::Action;
+use crate::bounds::{Bounds, Budget, Plan, Variant};
+use crate::explore::explore;
+use crate::model::Protocol;
+use crate::properties;
+
+/// One row of the table.
+#[derive(Debug, Clone, Copy)]
+pub struct Case {
+    /// What is explored.
+    pub bounds: Bounds,
+    /// States that the whole exploration had when it was last looked at; 0 for a weakened variant, which ends early.
+    pub expected_states: usize,
+    /// The property that a weakened variant must violate.
+    pub must_violate: Option<&'static str>,
+}
+
+/// What a check found.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// Distinct states.
+    pub states: usize,
+    /// Wall time of the check.
+    pub time: Duration,
+    /// Whether everything within the bounds was visited.
+    pub is_complete: bool,
+    /// Violated properties, each with the shortest way to it.
+    pub violations: Vec<(&'static str, Vec<Action>)>,
+    /// States from which no final state can be reached; `None` where that was not asked.
+    pub stuck: Option<usize>,
+}
+
+const NO_FAULTS: Budget =
+    Budget { scheduler_crashes: 0, driver_crashes: 0, deposed_sends: 0, line_faults: 0, refusals: 0, ledger_faults: 0 };
+
+const fn crashes(scheduler: u8, driver: u8) -> Budget {
+    Budget { scheduler_crashes: scheduler, driver_crashes: driver, ..NO_FAULTS }
+}
+
+const fn whole(class: ActionClass, plan: Plan, faults: Budget, expected_states: usize) -> Case {
+    Case {
+        bounds: Bounds { class, variant: Variant::Whole, faults, in_flight: 2, plan },
+        expected_states,
+        must_violate: None,
+    }
+}
+
+/// The checks of every change: every class, every kind of fault.
+pub fn small() -> Vec<Case> {
+    use ActionClass::{Idempotent, Queryable, Unqueryable};
+    vec![
+        whole(Queryable, Plan::OneStep, crashes(1, 1), 123_770),
+        whole(Unqueryable, Plan::InOrder, crashes(0, 1), 1),
+        whole(Idempotent, Plan::InOrder, crashes(1, 0), 1),
+        whole(Queryable, Plan::InOrder, Budget { deposed_sends: 1, ..crashes(1, 0) }, 1),
+        whole(Queryable, Plan::OneStep, Budget { line_faults: 1, refusals: 1, ..crashes(0, 0) }, 1),
+        whole(Unqueryable, Plan::OneStep, Budget { line_faults: 1, refusals: 1, ..crashes(0, 0) }, 1),
+        whole(Unqueryable, Plan::OneStep, Budget { ledger_faults: 1, ..crashes(0, 1) }, 1),
+    ]
+}
+
+/// The long checks.
+pub fn large() -> Vec<Case> {
+    use ActionClass::{Idempotent, Queryable, Unqueryable};
+    vec![
+        whole(Queryable, Plan::OneStep, crashes(2, 2), 1),
+        whole(Unqueryable, Plan::OneStep, crashes(2, 2), 1),
+        whole(Idempotent, Plan::OneStep, crashes(2, 2), 1),
+        whole(Queryable, Plan::InOrder, Budget { deposed_sends: 2, ..crashes(2, 0) }, 1),
+        whole(Queryable, Plan::SideBySide, crashes(1, 0), 1),
+        whole(Queryable, Plan::OneStep, Budget { line_faults: 1, refusals: 1, ..crashes(0, 1) }, 1),
+        whole(Idempotent, Plan::OneStep, Budget { line_faults: 1, refusals: 1, ..crashes(0, 1) }, 1),
+        whole(Queryable, Plan::OneStep, Budget { ledger_faults: 1, ..crashes(1, 1) }, 1),
+    ]
+}
+
+/// Each weakened variant with the faults that it needs.
+pub fn weakened() -> Vec<Case> {
+    Variant::WEAKENED.into_iter().map(weakened_case).collect()
+}
+
+fn weakened_case(variant: Variant) -> Case {
+    use ActionClass::{Queryable, Unqueryable};
+    let deposed = Budget { deposed_sends: 1, ..crashes(1, 0) };
+    let (class, plan, faults, must_violate) = match variant {
+        Variant::Whole | Variant::NoTombstone | Variant::TimeOutDecides => {
+            (Queryable, Plan::OneStep, NO_FAULTS, properties::ONE_EFFECT)
+        }
+        Variant::NoStepLock => (Queryable, Plan::OneStep, NO_FAULTS, properties::ONE_EFFECT),
+        Variant::KeysInMemory | Variant::LedgerAtTheEnd => {
+            (Queryable, Plan::OneStep, crashes(0, 1), properties::ONE_EFFECT)
+        }
+        Variant::BlindResend => (Unqueryable, Plan::OneStep, crashes(0, 1), properties::ONE_EFFECT),
+        Variant::NoFence => (Queryable, Plan::InOrder, deposed, properties::DEPOSED_IS_FENCED),
+        Variant::NoReconciliation => (Queryable, Plan::InOrder, deposed, properties::NOTHING_UNKNOWN),
+        Variant::LateIntent => (Queryable, Plan::InOrder, NO_FAULTS, properties::INTENT_FIRST),
+        Variant::EarlyAck => (Queryable, Plan::InOrder, crashes(1, 0), properties::NOTHING_LOST),
+        Variant::DeadLedgerLives => {
+            (Queryable, Plan::OneStep, Budget { ledger_faults: 1, ..crashes(0, 1) }, properties::DEAD_STAYS_DEAD)
+        }
+    };
+    let bounds = Bounds { class, variant, faults, in_flight: 2, plan };
+    Case { bounds, expected_states: 0, must_violate: Some(must_violate) }
+}
+
+impl Case {
+    /// Checks every property with stateright, and for the whole protocol also that a final state can always be reached,
+    /// within so many states.
+    pub fn run(&self, most_states: usize) -> Report {
+        let begun = Instant::now();
+        let model = Protocol { bounds: self.bounds };
+        let checker = model.checker().target_state_count(most_states.saturating_mul(8));
+        let checker = match self.must_violate {
+            Some(name) => checker.finish_when(HasDiscoveries::AnyOf([name].into())),
+            None => checker.finish_when(HasDiscoveries::AnyFailures),
+        };
+        let checker = checker.spawn_bfs().join();
+        let discoveries = checker.discoveries();
+        let mut violations: Vec<_> = discoveries.into_iter().map(|(name, path)| (name, path.into_actions())).collect();
+        let mut report = Report {
+            states: checker.unique_state_count(),
+            time: Duration::ZERO,
+            is_complete: checker.is_done() && violations.is_empty(),
+            violations: Vec::new(),
+            stuck: None,
+        };
+        if self.must_violate.is_none() && violations.is_empty() {
+            let explored = explore(&model, most_states);
+            report.is_complete = explored.is_complete;
+            report.states = explored.states;
+            report.stuck = Some(explored.stuck);
+            violations.extend(explored.way_to_stuck.map(|way| (properties::CAN_FINISH, way)));
+        }
+        report.violations = violations;
+        report.time = begun.elapsed();
+        report
+    }
+}

@@ -41,6 +41,11 @@ pub(crate) fn calibration(predictions: &[LeaveOneOut]) -> Calibration {
     }
 }
 
+/// Whether a model may choose: it predicts better than a constant, or there are too few data to say that it does not.
+pub(crate) fn is_informative(calibration: &Calibration) -> bool {
+    calibration.state != CalibrationState::Uninformative
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

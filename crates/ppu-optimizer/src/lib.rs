@@ -9,16 +9,27 @@
 //! iteration over hash maps. The same arguments give the same bits.
 
 mod acquisition;
+mod belief;
 mod calibration;
 mod candidates;
 mod check;
+pub mod committee;
 mod contract;
+pub mod engine;
 mod explain;
 mod feasibility;
+mod fidelity;
+pub mod forest;
 pub mod gp;
+pub mod improvement;
+mod linear;
+pub mod multi;
 pub mod normal;
+mod preference;
 pub mod sequence;
+pub mod space;
 mod start;
+pub mod study;
 mod suggest;
 mod surrogate;
 
@@ -26,4 +37,5 @@ pub use contract::{
     Ask, Calibration, CalibrationState, Incumbent, ModelReport, Nearest, OptimizerError, Phase, Prediction, PriorMean,
     Proposal, ScoredCandidate, Source, Suggestion, Trial, TrialOutcome,
 };
+pub use study::Study;
 pub use suggest::Optimizer;

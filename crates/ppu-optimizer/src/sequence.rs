@@ -12,6 +12,9 @@ pub(crate) enum Purpose {
     Space = 2,
     Normals = 3,
     Local = 4,
+    Forest = 5,
+    Weights = 6,
+    Paths = 7,
 }
 
 /// The generator of one purpose at one step.

@@ -1,6 +1,6 @@
 //! The Gaussian process against what is known exactly.
 
-use ppu_optimizer::gp::{GaussianProcess, GpError, negative_log_posterior};
+use ppu_optimizer::gp::{GaussianProcess, GpError, Prior, negative_log_posterior};
 use ppu_optimizer::sequence::Recurrence;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -20,13 +20,13 @@ fn the_gradient_agrees_with_central_differences() {
     let y: Vec<f64> = x.iter().map(|x| wave(x)).collect();
     let variances: Vec<f64> = (0..14).map(|at| 0.001 * f64::from(at)).collect();
     for theta in [[-0.5, 0.1, 0.7, 0.2, -3.0], [0.3, -1.2, 1.5, -0.6, -6.0]] {
-        let (_, gradient) = negative_log_posterior(&x, &y, &variances, &theta).unwrap();
+        let (_, gradient) = negative_log_posterior(&x, &y, &variances, Prior::DimensionScaled, &theta).unwrap();
         for k in 0..theta.len() {
             let h = 1e-5;
             let at = |step: f64| {
                 let mut moved = theta;
                 moved[k] += step;
-                negative_log_posterior(&x, &y, &variances, &moved).unwrap().0
+                negative_log_posterior(&x, &y, &variances, Prior::DimensionScaled, &moved).unwrap().0
             };
             let difference = (at(h) - at(-h)) / (2.0 * h);
             assert!(

@@ -1,9 +1,13 @@
-//! Hyperparameters: their priors, the log posterior with its gradient, and the search for its mode.
+//! Hyperparameters: the log posterior with its gradient, and the search for its mode.
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::DMatrix;
 
-use crate::gp::kernel::{Kernel, matern_with_slope};
-use crate::gp::minimize::{Evaluated, minimize};
+use crate::gp::GpError;
+use crate::gp::kernel::{Kernel, matern, matern_with_slope};
+use crate::gp::lbfgs::{Evaluated, minimize};
+use crate::gp::prior::Prior;
+use crate::gp::readings::Readings;
+use crate::linear::Factor;
 
 /// Iterations of one start, and the relative decrease at which it ends. A log posterior known to 1e-5 is far finer than
 /// the data can tell; a handful of variables converges in 10 to 30 iterations.
@@ -11,9 +15,11 @@ const EFFORT: (usize, f64) = (60, 1e-6);
 /// Relative diagonal that is always added, and the largest one tried before the data are given up.
 const JITTER: (f64, f64) = (1e-8, 1e-4);
 /// Bounds of ln ℓ in unit coordinates, of ln σ_f² and of ln σ_n² in units of the standardised values.
-const LENGTH: (f64, f64) = (-4.0, 4.0);
+const LENGTH: (f64, f64) = (-4.2, 4.0);
 const SIGNAL: (f64, f64) = (-4.6, 4.6);
-const NOISE: (f64, f64) = (-13.8, 0.0);
+const NOISE: (f64, f64) = (-18.4, 0.7);
+/// Hyperparameters are fitted on at most this many points, spread over the data: an evaluation costs O(n³).
+const FITTED_POINTS: usize = 600;
 
 /// Logarithms of the hyperparameters; coordinates in the unit cube, values standardised.
 #[derive(Debug, Clone, PartialEq)]
@@ -50,99 +56,190 @@ impl Hyperparameters {
 }
 
 /// The factored covariance of the data, with as little jitter as it takes; `None` if the largest is not enough.
-pub(crate) fn factor(x: &[Vec<f64>], variances: &[f64], hyper: &Hyperparameters) -> Option<Cholesky<f64, Dyn>> {
-    let (count, kernel) = (x.len(), hyper.kernel());
-    let mut covariance =
-        DMatrix::from_fn(count, count, |i, j| if i < j { 0.0 } else { kernel.covariance(&x[i], &x[j]) });
-    let diagonal: Vec<f64> = (0..count).map(|i| hyper.signal() + hyper.noise() + variances[i]).collect();
+pub(crate) fn factor(readings: &Readings, hyper: &Hyperparameters) -> Option<Factor> {
+    let kernel = hyper.kernel();
+    let count = readings.len();
+    let mut covariance = DMatrix::zeros(count, count);
+    for j in 0..count {
+        for i in j + 1..count {
+            covariance[(i, j)] = kernel.signal * matern(kernel.square(readings.point(i), readings.point(j)));
+        }
+    }
+    factor_with_jitter(covariance, readings, hyper)
+}
+
+/// Fills the diagonal and factors, with more jitter where it is needed.
+fn factor_with_jitter(mut covariance: DMatrix<f64>, readings: &Readings, hyper: &Hyperparameters) -> Option<Factor> {
+    let noise = hyper.noise();
     let mut jitter = JITTER.0;
     loop {
-        for (i, value) in diagonal.iter().enumerate() {
-            covariance[(i, i)] = value + jitter * hyper.signal();
+        for i in 0..readings.len() {
+            let measured = (noise + readings.variance[i]) / readings.count[i];
+            covariance[(i, i)] = hyper.signal() * (1.0 + jitter) + measured;
         }
-        // Only the lower triangle is read.
-        if let Some(cholesky) = Cholesky::new(covariance.clone()) {
-            return Some(cholesky);
+        let last = jitter * 10.0 > JITTER.1 * 1.5;
+        if let Some(factor) = Factor::new(if last { std::mem::take(&mut covariance) } else { covariance.clone() }) {
+            return Some(factor);
         }
-        jitter *= 10.0;
-        if jitter > JITTER.1 * 1.5 {
+        if last {
             return None;
         }
+        jitter *= 10.0;
     }
 }
 
-/// Negative log posterior density of the hyperparameters `[ln ℓ…, ln σ_f², ln σ_n²]` and its gradient:
-/// F = ½ yᵀa + Σ ln L_ii + (n/2) ln 2π − ln prior, ∂F/∂θ = ½ Σ W_ij ∂C_ij/∂θ with W = C⁻¹ − aaᵀ. The values are
-/// standardised, the mean is 0. `None` where the covariance cannot be factored.
-///
-/// Prior: the dimension-scaled one of Hvarfner et al., ICML 2024, ln ℓ ~ N(√2 + ½ ln d, 3), its density taken in ℓ;
-/// ln σ_f² ~ N(0, 1) because values are standardised; ln σ_n² ~ N(−4, 1).
-pub fn negative_log_posterior(x: &[Vec<f64>], y: &[f64], variances: &[f64], theta: &[f64]) -> Evaluated {
-    let hyper = Hyperparameters::from_slice(theta);
-    let (count, dimensions) = (x.len(), hyper.log_length.len());
-    let cholesky = factor(x, variances, &hyper)?;
-    let a = cholesky.solve(&DVector::from_column_slice(y));
-    let log_determinant: f64 = cholesky.l_dirty().diagonal().iter().map(|value| value.ln()).sum();
-    let fit: f64 = a.iter().zip(y).map(|(a, y)| a * y).sum();
-    let mut value = 0.5 * fit + log_determinant + 0.5 * count as f64 * (2.0 * std::f64::consts::PI).ln();
-    let inverse = cholesky.inverse();
-    let kernel = hyper.kernel();
-    let mut gradient = vec![0.0; dimensions + 2];
-    for i in 0..count {
-        let diagonal = inverse[(i, i)] - a[i] * a[i];
-        gradient[dimensions] += 0.5 * diagonal * hyper.signal() * (1.0 + JITTER.0);
-        gradient[dimensions + 1] += 0.5 * diagonal * hyper.noise();
-        for j in 0..i {
-            let weight = (inverse[(i, j)] - a[i] * a[j]) * hyper.signal();
-            let (correlation, slope) = matern_with_slope(kernel.square(&x[i], &x[j]));
-            gradient[dimensions] += weight * correlation;
-            for k in 0..dimensions {
-                gradient[k] += weight * slope * (x[i][k] - x[j][k]).powi(2) * kernel.inverse_square[k];
+/// The log posterior as a function of the hyperparameters, with what does not depend on them computed once.
+pub(crate) struct Posterior<'a> {
+    readings: &'a Readings,
+    prior: Prior,
+    /// Squared differences of each pair in each dimension, pairs in the order (1,0), (2,0), …, (2,1), …: column by column
+    /// of the lower triangle.
+    squares: Vec<f64>,
+}
+
+impl<'a> Posterior<'a> {
+    pub(crate) fn new(readings: &'a Readings, prior: Prior) -> Posterior<'a> {
+        let (count, dimensions) = (readings.len(), readings.dimensions);
+        let mut squares = Vec::with_capacity(count * (count - 1) / 2 * dimensions);
+        for j in 0..count {
+            for i in j + 1..count {
+                squares.extend(readings.point(i).iter().zip(readings.point(j)).map(|(a, b)| (a - b) * (a - b)));
             }
         }
+        Posterior { readings, prior, squares }
     }
-    value += prior(&hyper, &mut gradient);
-    value.is_finite().then_some((value, gradient))
+
+    /// Negative log posterior density and gradient at `theta` = [ln ℓ…, ln σ_f², ln σ_n²]:
+    /// F = ½ yᵀa + Σ ln L_ii + (n/2) ln 2π − ln prior, ∂F/∂θ = ½ Σ W_ij ∂C_ij/∂θ with W = C⁻¹ − aaᵀ, and the terms that
+    /// replicates add for their own scatter. The values are standardised, the mean is 0.
+    pub(crate) fn evaluate(&self, theta: &[f64]) -> Evaluated {
+        let hyper = Hyperparameters::from_slice(theta);
+        let (readings, dimensions) = (self.readings, self.readings.dimensions);
+        let count = readings.len();
+        let (signal, noise) = (hyper.signal(), hyper.noise());
+        let weights: Vec<f64> = hyper.log_length.iter().map(|log| (-2.0 * log).exp()).collect();
+        let mut covariance = DMatrix::zeros(count, count);
+        let mut slopes = Vec::with_capacity(count * (count - 1) / 2);
+        let mut pairs = self.squares.chunks_exact(dimensions);
+        for j in 0..count {
+            for covariance in &mut covariance.column_mut(j).as_mut_slice()[j + 1..] {
+                let pair = pairs.next().expect("one entry for each pair");
+                let square: f64 = pair.iter().zip(&weights).map(|(square, weight)| square * weight).sum();
+                let (correlation, slope) = matern_with_slope(square);
+                *covariance = signal * correlation;
+                slopes.push(slope);
+            }
+        }
+        let factor = factor_with_jitter(covariance.clone(), readings, &hyper)?;
+        let a = factor.solve(&readings.value);
+        let fit: f64 = a.iter().zip(&readings.value).map(|(a, y)| a * y).sum();
+        let mut value =
+            0.5 * fit + factor.half_log_determinant() + 0.5 * count as f64 * (2.0 * std::f64::consts::PI).ln();
+        let inverse = factor.inverse();
+        let mut gradient = vec![0.0; dimensions + 2];
+        let mut pairs = self.squares.chunks_exact(dimensions).zip(&slopes);
+        for j in 0..count {
+            let diagonal = inverse[(j, j)] - a[j] * a[j];
+            gradient[dimensions] += 0.5 * diagonal * signal * (1.0 + JITTER.0);
+            gradient[dimensions + 1] += 0.5 * diagonal * noise / readings.count[j];
+            let (column, correlations) = (inverse.column(j), covariance.column(j));
+            for i in j + 1..count {
+                let weight = column[i] - a[i] * a[j];
+                gradient[dimensions] += weight * correlations[i];
+                let (pair, slope) = pairs.next().expect("one entry for each pair");
+                let weight = weight * slope;
+                for (slot, square) in gradient.iter_mut().zip(pair) {
+                    *slot += weight * square;
+                }
+            }
+        }
+        for (slot, inverse_square) in gradient.iter_mut().zip(&weights) {
+            *slot *= signal * inverse_square;
+        }
+        value += scatter(readings, noise, &mut gradient[dimensions + 1]);
+        value += self.prior.add(theta, &mut gradient);
+        value.is_finite().then_some((value, gradient))
+    }
 }
 
-/// Centre of ln ℓ.
-fn length_centre(dimensions: usize) -> f64 {
-    std::f64::consts::SQRT_2 + 0.5 * (dimensions as f64).ln()
-}
-
-/// −ln prior up to a constant; adds its gradient.
-fn prior(hyper: &Hyperparameters, gradient: &mut [f64]) -> f64 {
-    let dimensions = hyper.log_length.len();
-    let centre = length_centre(dimensions);
+/// What the scatter of replicates says of the noise: ½ Σ_i [(n_i − 1) ln 2π(σ_n² + v_i) + ln n_i + S_i/(σ_n² + v_i)].
+fn scatter(readings: &Readings, noise: f64, slope: &mut f64) -> f64 {
     let mut value = 0.0;
-    for (log, slope) in hyper.log_length.iter().zip(gradient.iter_mut()) {
-        value += log + (log - centre).powi(2) / 6.0;
-        *slope += 1.0 + (log - centre) / 3.0;
+    for i in 0..readings.len() {
+        let (count, scatter, variance) = (readings.count[i], readings.scatter[i], noise + readings.variance[i]);
+        if count > 1.0 {
+            let spread = (count - 1.0) * (2.0 * std::f64::consts::PI * variance).ln() + count.ln();
+            value += 0.5 * (spread + scatter / variance);
+            *slope += 0.5 * noise * ((count - 1.0) / variance - scatter / (variance * variance));
+        }
     }
-    value += 0.5 * hyper.log_signal.powi(2) + 0.5 * (hyper.log_noise + 4.0).powi(2);
-    gradient[dimensions] += hyper.log_signal;
-    gradient[dimensions + 1] += hyper.log_noise + 4.0;
     value
 }
 
-/// The mode of the posterior from three starts: the prior's mode, short lengths with noise, long lengths without. Ties go
-/// to the earlier start. `None` if the covariance cannot be factored at any of them.
-pub(crate) fn mode(x: &[Vec<f64>], y: &[f64], variances: &[f64]) -> Option<(Hyperparameters, f64)> {
-    let dimensions = x[0].len();
-    let mode = length_centre(dimensions) - 3.0;
-    let starts = [(mode, 0.0, -4.0), (mode - 1.0, 0.0, -2.0), (mode + 1.0, 0.0, -6.0)];
+/// Negative log posterior density of the hyperparameters `theta` = [ln ℓ…, ln σ_f², ln σ_n²] and its gradient, up to the
+/// prior's constant. Points in the unit cube, values standardised; replicates are pooled. `None` where the covariance
+/// cannot be factored or the data have no shape.
+pub fn negative_log_posterior(
+    points: &[Vec<f64>],
+    values: &[f64],
+    variances: &[f64],
+    prior: Prior,
+    theta: &[f64],
+) -> Option<(f64, Vec<f64>)> {
+    let readings = Readings::new(points, values, variances, true).ok()?;
+    if theta.len() != readings.dimensions + 2 {
+        return None;
+    }
+    Posterior::new(&readings, prior).evaluate(theta)
+}
+
+/// The mode of the posterior and its negative log density. Starts from `warm` where there is one, and from `starts` guesses
+/// of the prior; ties go to the earlier start. The error names the closest pair where nothing can be factored.
+pub(crate) fn mode(
+    readings: &Readings,
+    prior: Prior,
+    warm: Option<&Hyperparameters>,
+    starts: usize,
+) -> Result<(Hyperparameters, f64), GpError> {
+    let dimensions = readings.dimensions;
+    let subset = spread(readings);
+    let posterior = Posterior::new(subset.as_ref().unwrap_or(readings), prior);
     let mut bounds = vec![LENGTH; dimensions];
     bounds.extend([SIGNAL, NOISE]);
     let mut best: Option<(Vec<f64>, f64)> = None;
-    for (length, signal, noise) in starts {
-        let mut start = vec![length; dimensions];
-        start.extend([signal, noise]);
-        let found = minimize(|theta| negative_log_posterior(x, y, variances, theta), &start, &bounds, EFFORT);
+    let warm = warm.filter(|warm| warm.log_length.len() == dimensions).map(|warm| {
+        let mut theta = warm.log_length.clone();
+        theta.extend([warm.log_signal, warm.log_noise]);
+        theta
+    });
+    let guesses = prior.starts(dimensions).into_iter().take(starts).map(|(length, signal, noise)| {
+        let mut theta = vec![length; dimensions];
+        theta.extend([signal, noise]);
+        theta
+    });
+    for start in warm.into_iter().chain(guesses) {
+        let found = minimize(|theta| posterior.evaluate(theta), &start, &bounds, EFFORT);
         if let Some((theta, value)) = found
             && best.as_ref().is_none_or(|(_, lowest)| value < *lowest - 1e-9)
         {
             best = Some((theta, value));
         }
     }
-    best.map(|(theta, value)| (Hyperparameters::from_slice(&theta), value))
+    best.map(|(theta, value)| (Hyperparameters::from_slice(&theta), value)).ok_or_else(|| readings.too_close())
+}
+
+/// A subset on which a large data set is fitted: the best tenth, and every k-th of the others in the order of time.
+fn spread(readings: &Readings) -> Option<Readings> {
+    let count = readings.len();
+    if count <= FITTED_POINTS {
+        return None;
+    }
+    let mut order: Vec<usize> = (0..count).collect();
+    order.sort_by(|a, b| readings.value[*b].total_cmp(&readings.value[*a]));
+    let mut rows: Vec<usize> = order.drain(..FITTED_POINTS / 10).collect();
+    order.sort_unstable();
+    let wanted = FITTED_POINTS - rows.len();
+    rows.extend((0..wanted).map(|at| order[at * order.len() / wanted]));
+    rows.sort_unstable();
+    Some(readings.subset(&rows))
 }

@@ -12,7 +12,12 @@ pub(crate) struct Kernel {
 impl Kernel {
     /// Σ (Δ_k/ℓ_k)².
     pub(crate) fn square(&self, a: &[f64], b: &[f64]) -> f64 {
-        a.iter().zip(b).zip(&self.inverse_square).map(|((a, b), weight)| (a - b).powi(2) * weight).sum()
+        let mut sum = 0.0;
+        for ((a, b), weight) in a.iter().zip(b).zip(&self.inverse_square) {
+            let difference = a - b;
+            sum += difference * difference * weight;
+        }
+        sum
     }
 
     pub(crate) fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
@@ -26,7 +31,8 @@ pub(crate) fn matern(square: f64) -> f64 {
     (1.0 + s + s * s / 3.0) * (-s).exp()
 }
 
-/// Kernel and the factor of its slope: ∂k/∂ln ℓ_k = σ_f² · slope · Δ_k²/ℓ_k², slope = (5/3)(1 + s) e^(−s).
+/// Kernel and the factor of its slopes, slope = (5/3)(1 + s) e^(−s): ∂k/∂ln ℓ_k = σ_f² · slope · Δ_k²/ℓ_k² and
+/// ∂k/∂x_k = −σ_f² · slope · (x_k − x'_k)/ℓ_k².
 pub(crate) fn matern_with_slope(square: f64) -> (f64, f64) {
     let s = (5.0 * square).sqrt();
     let decay = (-s).exp();

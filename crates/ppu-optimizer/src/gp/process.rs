@@ -1,10 +1,13 @@
-//! The fitted process: predictions, joint samples, leave-one-out, believed points.
+//! The fitted process: predictions, joint samples, leave-one-out, appended points.
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::{Cholesky, DMatrix, DVector};
 use rand_chacha::ChaCha12Rng;
 
 use crate::gp::fit::{Hyperparameters, factor, mode};
-use crate::gp::kernel::Kernel;
+use crate::gp::kernel::{Kernel, matern, matern_with_slope};
+use crate::gp::prior::Prior;
+use crate::gp::readings::Readings;
+use crate::linear::Factor;
 use crate::sequence::normals;
 
 /// Predictive variance is never below this share of σ_f².
@@ -14,29 +17,40 @@ const LEAST_VARIANCE: f64 = 1e-12;
 /// unit; they are standardised inside.
 #[derive(Debug, Clone)]
 pub struct GaussianProcess {
-    x: Vec<Vec<f64>>,
-    /// Standardised values.
-    y: Vec<f64>,
-    /// Known variances in standardised units.
-    variances: Vec<f64>,
+    /// Standardised.
+    readings: Readings,
     centre: f64,
     scale: f64,
     hyper: Hyperparameters,
     kernel: Kernel,
-    cholesky: Cholesky<f64, Dyn>,
-    a: DVector<f64>,
+    factor: Factor,
+    /// C⁻¹ y.
+    a: Vec<f64>,
     negative_log_posterior: f64,
 }
 
 /// The prediction of one observation from all others, measurement noise included.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct LeaveOneOut {
-    /// What was observed.
+    /// What was observed; the mean where replicates were pooled.
     pub value: f64,
     /// Predicted mean without it.
     pub mean: f64,
     /// Predicted standard deviation without it.
     pub sd: f64,
+}
+
+/// A prediction of the noise-free function with its slopes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sloped {
+    /// Posterior mean.
+    pub mean: f64,
+    /// Posterior standard deviation.
+    pub sd: f64,
+    /// Slope of the mean, one entry a coordinate.
+    pub mean_slope: Vec<f64>,
+    /// Slope of the standard deviation.
+    pub sd_slope: Vec<f64>,
 }
 
 /// Why there is no process.
@@ -63,31 +77,77 @@ pub enum GpError {
     },
 }
 
+/// How a process is fitted.
+#[derive(Debug, Clone, Copy)]
+pub struct FitOptions<'a> {
+    /// Prior of the hyperparameters.
+    pub prior: Prior,
+    /// Hyperparameters to start from besides the prior's guesses, for example those of the last step.
+    pub warm: Option<&'a Hyperparameters>,
+    /// How many of the prior's three guesses are tried; at least one where there is no warm start.
+    pub starts: usize,
+    /// Whether replicates at one point are pooled into one. Exact, and O(n³) in distinct points only, but then
+    /// [`GaussianProcess::leave_one_out`] has one entry a distinct point.
+    pub pool: bool,
+}
+
+impl Default for FitOptions<'_> {
+    fn default() -> Self {
+        FitOptions { prior: Prior::DimensionScaled, warm: None, starts: 3, pool: false }
+    }
+}
+
 impl GaussianProcess {
     /// Fits the hyperparameters and factors the covariance. `points[i]` has one coordinate a dimension; `variances[i]` is
     /// the known variance of `values[i]` in the square of its unit, 0 for none. Noise is always fitted on top.
     pub fn fit(points: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<GaussianProcess, GpError> {
-        check(points, values, variances)?;
-        let count = values.len() as f64;
-        let centre = values.iter().sum::<f64>() / count;
-        let variance = values.iter().map(|value| (value - centre).powi(2)).sum::<f64>() / (count - 1.0).max(1.0);
-        // Equal values carry no scale; any will do.
-        let scale = if variance.sqrt() > 1e-12 * (1.0 + centre.abs()) { variance.sqrt() } else { 1.0 };
-        let y: Vec<f64> = values.iter().map(|value| (value - centre) / scale).collect();
-        let known: Vec<f64> = variances.iter().map(|variance| variance / (scale * scale)).collect();
-        let (hyper, negative_log_posterior) = mode(points, &y, &known).ok_or_else(|| too_close(points))?;
-        let mut process = Self::assemble(points.to_vec(), y, known, hyper).ok_or_else(|| too_close(points))?;
+        Self::fit_with(points, values, variances, FitOptions::default())
+    }
+
+    /// Like [`GaussianProcess::fit`] with a choice of prior, starts and pooling.
+    pub fn fit_with(
+        points: &[Vec<f64>],
+        values: &[f64],
+        variances: &[f64],
+        options: FitOptions<'_>,
+    ) -> Result<GaussianProcess, GpError> {
+        Self::fit_readings(Readings::new(points, values, variances, options.pool)?, options)
+    }
+
+    pub(crate) fn fit_readings(readings: Readings, options: FitOptions<'_>) -> Result<GaussianProcess, GpError> {
+        let (centre, scale) = readings.moments();
+        let readings = readings.standardised(centre, scale);
+        let starts = if options.warm.is_none() { options.starts.max(1) } else { options.starts };
+        let (hyper, negative_log_posterior) = mode(&readings, options.prior, options.warm, starts)?;
+        let mut process = Self::assemble(readings, hyper)?;
         (process.centre, process.scale) = (centre, scale);
         process.negative_log_posterior = negative_log_posterior;
         Ok(process)
     }
 
-    fn assemble(x: Vec<Vec<f64>>, y: Vec<f64>, variances: Vec<f64>, hyper: Hyperparameters) -> Option<Self> {
-        let cholesky = factor(&x, &variances, &hyper)?;
-        let a = cholesky.solve(&DVector::from_column_slice(&y));
-        let (centre, scale, negative_log_posterior) = (0.0, 1.0, f64::NAN);
+    /// A process with given hyperparameters; values are standardised as by a fit.
+    pub fn with_hyperparameters(
+        points: &[Vec<f64>],
+        values: &[f64],
+        variances: &[f64],
+        hyper: Hyperparameters,
+    ) -> Result<GaussianProcess, GpError> {
+        let readings = Readings::new(points, values, variances, false)?;
+        if hyper.log_length.len() != readings.dimensions {
+            return Err(GpError::Shape(0));
+        }
+        let (centre, scale) = readings.moments();
+        let mut process = Self::assemble(readings.standardised(centre, scale), hyper)?;
+        (process.centre, process.scale) = (centre, scale);
+        Ok(process)
+    }
+
+    fn assemble(readings: Readings, hyper: Hyperparameters) -> Result<Self, GpError> {
+        let factor = factor(&readings, &hyper).ok_or_else(|| readings.too_close())?;
+        let a = factor.solve(&readings.value);
         let kernel = hyper.kernel();
-        Some(GaussianProcess { x, y, variances, centre, scale, hyper, kernel, cholesky, a, negative_log_posterior })
+        let (centre, scale, negative_log_posterior) = (0.0, 1.0, f64::NAN);
+        Ok(GaussianProcess { readings, centre, scale, hyper, kernel, factor, a, negative_log_posterior })
     }
 
     /// A process with the same hyperparameters and standardisation on other observations.
@@ -97,42 +157,63 @@ impl GaussianProcess {
         values: &[f64],
         variances: &[f64],
     ) -> Result<GaussianProcess, GpError> {
-        check(points, values, variances)?;
-        let y = values.iter().map(|value| (value - self.centre) / self.scale).collect();
-        let known = variances.iter().map(|variance| variance / (self.scale * self.scale)).collect();
-        self.rebuilt(points.to_vec(), y, known)
-    }
-
-    /// The process after believing a point: its posterior mean enters as an observation, hyperparameters stay. The mean
-    /// does not move and the variance falls (kriging believer, Ginsbourger 2010).
-    pub fn believe(&self, point: &[f64]) -> Result<GaussianProcess, GpError> {
-        let (mut x, mut y, mut variances) = (self.x.clone(), self.y.clone(), self.variances.clone());
-        x.push(point.to_vec());
-        y.push(self.standard(point).0);
-        variances.push(0.0);
-        self.rebuilt(x, y, variances)
-    }
-
-    fn rebuilt(&self, x: Vec<Vec<f64>>, y: Vec<f64>, variances: Vec<f64>) -> Result<GaussianProcess, GpError> {
-        let close = too_close(&x);
-        let mut process = Self::assemble(x, y, variances, self.hyper.clone()).ok_or(close)?;
+        let readings = Readings::new(points, values, variances, false)?;
+        if readings.dimensions != self.readings.dimensions {
+            return Err(GpError::Shape(0));
+        }
+        let mut process = Self::assemble(readings.standardised(self.centre, self.scale), self.hyper.clone())?;
         (process.centre, process.scale) = (self.centre, self.scale);
         process.negative_log_posterior = self.negative_log_posterior;
         Ok(process)
     }
 
+    /// The process with one more observation in O(n²), hyperparameters and standardisation as they are.
+    pub fn append(&self, point: &[f64], value: f64, variance: f64) -> Result<GaussianProcess, GpError> {
+        self.append_standard(point, (value - self.centre) / self.scale, variance / (self.scale * self.scale))
+    }
+
+    fn append_standard(&self, point: &[f64], value: f64, variance: f64) -> Result<GaussianProcess, GpError> {
+        let at = self.readings.len();
+        if point.len() != self.readings.dimensions {
+            return Err(GpError::Shape(at));
+        }
+        if !(value.is_finite() && variance >= 0.0 && variance.is_finite() && point.iter().all(|x| x.is_finite())) {
+            return Err(GpError::NotFinite(at));
+        }
+        let mut process = self.clone();
+        process.readings.push(point, value, variance);
+        let cross = self.cross(point);
+        // The smallest jitter of a factorisation, so that appending equals refitting.
+        let diagonal = self.kernel.signal * (1.0 + 1e-8) + self.hyper.noise() + variance;
+        match self.factor.appended(&cross, diagonal) {
+            Some(factor) => process.factor = factor,
+            None => {
+                process.factor = factor(&process.readings, &self.hyper).ok_or_else(|| process.readings.too_close())?;
+            }
+        }
+        process.a = process.factor.solve(&process.readings.value);
+        Ok(process)
+    }
+
+    /// The process after believing a point: its posterior mean enters as an observation, hyperparameters stay. The mean
+    /// does not move and the variance falls (kriging believer, Ginsbourger 2010).
+    pub fn believe(&self, point: &[f64]) -> Result<GaussianProcess, GpError> {
+        if point.len() != self.readings.dimensions {
+            return Err(GpError::Shape(self.readings.len()));
+        }
+        self.append_standard(point, self.standard(point).0, 0.0)
+    }
+
+    fn cross(&self, point: &[f64]) -> Vec<f64> {
+        (0..self.readings.len()).map(|i| self.kernel.covariance(self.readings.point(i), point)).collect()
+    }
+
     /// Mean and variance of the noise-free function, standardised.
     fn standard(&self, point: &[f64]) -> (f64, f64) {
-        let mut k: Vec<f64> = self.x.iter().map(|x| self.kernel.covariance(x, point)).collect();
+        let mut k = self.cross(point);
         let mean = k.iter().zip(self.a.iter()).map(|(k, a)| k * a).sum();
-        // Forward substitution in place: k becomes L⁻¹k.
-        let l = self.cholesky.l_dirty();
-        let mut explained = 0.0;
-        for i in 0..k.len() {
-            let solved = k[..i].iter().enumerate().map(|(j, value)| l[(i, j)] * value).sum::<f64>();
-            k[i] = (k[i] - solved) / l[(i, i)];
-            explained += k[i] * k[i];
-        }
+        self.factor.forward(&mut k);
+        let explained: f64 = k.iter().map(|k| k * k).sum();
         (mean, (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal))
     }
 
@@ -140,6 +221,54 @@ impl GaussianProcess {
     pub fn predict(&self, point: &[f64]) -> (f64, f64) {
         let (mean, variance) = self.standard(point);
         (self.centre + self.scale * mean, self.scale * self.scale * variance)
+    }
+
+    /// Means and standard deviations at many points: `rows` holds the coordinates of one point after the other. The work
+    /// goes through matrix products, which is several times faster than point by point.
+    pub fn predict_rows(&self, rows: &[f64], out: &mut Vec<(f64, f64)>) {
+        let (count, dimensions) = (self.readings.len(), self.readings.dimensions);
+        let points = rows.len() / dimensions;
+        let mut cross = DMatrix::zeros(count, points);
+        for (j, point) in rows.chunks_exact(dimensions).enumerate() {
+            for (i, slot) in cross.column_mut(j).as_mut_slice().iter_mut().enumerate() {
+                *slot = self.kernel.signal * matern(self.kernel.square(self.readings.point(i), point));
+            }
+        }
+        let solved = self.factor.lower_inverse() * &cross;
+        out.clear();
+        for j in 0..points {
+            let mean: f64 = cross.column(j).as_slice().iter().zip(&self.a).map(|(k, a)| k * a).sum();
+            let explained: f64 = solved.column(j).as_slice().iter().map(|value| value * value).sum();
+            let variance = (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal);
+            out.push((self.centre + self.scale * mean, self.scale * variance.sqrt()));
+        }
+    }
+
+    /// Mean and standard deviation with their slopes: ∇μ = Jᵀa, ∇σ² = −2 JᵀC⁻¹k.
+    pub fn predict_with_slopes(&self, point: &[f64]) -> Sloped {
+        let (count, dimensions) = (self.readings.len(), self.readings.dimensions);
+        let mut k = Vec::with_capacity(count);
+        let mut slopes = Vec::with_capacity(count);
+        for i in 0..count {
+            let (correlation, slope) = matern_with_slope(self.kernel.square(self.readings.point(i), point));
+            k.push(self.kernel.signal * correlation);
+            slopes.push(self.kernel.signal * slope);
+        }
+        let mean: f64 = k.iter().zip(&self.a).map(|(k, a)| k * a).sum();
+        self.factor.forward(&mut k);
+        let explained: f64 = k.iter().map(|k| k * k).sum();
+        let variance = (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal);
+        let sd = variance.sqrt();
+        self.factor.backward(&mut k);
+        let (mut mean_slope, mut sd_slope) = (vec![0.0; dimensions], vec![0.0; dimensions]);
+        for i in 0..count {
+            for (at, (x, y)) in point.iter().zip(self.readings.point(i)).enumerate() {
+                let slope = -slopes[i] * (x - y) * self.kernel.inverse_square[at];
+                mean_slope[at] += self.scale * slope * self.a[i];
+                sd_slope[at] -= self.scale * slope * k[i] / sd;
+            }
+        }
+        Sloped { mean: self.centre + self.scale * mean, sd: self.scale * sd, mean_slope, sd_slope }
     }
 
     /// Joint draws of the noise-free function at `points`: `count` rows of one value a point, quasi-random.
@@ -152,14 +281,15 @@ impl GaussianProcess {
         if points.is_empty() {
             return Err(GpError::Empty);
         }
-        let cross = DMatrix::from_fn(self.x.len(), points.len(), |i, j| self.kernel.covariance(&self.x[i], &points[j]));
-        let solved = self.cholesky.l().solve_lower_triangular(&cross).ok_or_else(|| too_close(&self.x))?;
+        let rows: Vec<Vec<f64>> = points.iter().map(|point| self.cross(point)).collect();
+        let cross = DMatrix::from_fn(self.readings.len(), points.len(), |i, j| rows[j][i]);
+        let solved = self.factor.lower_inverse() * cross;
         let prior = DMatrix::from_fn(points.len(), points.len(), |i, j| self.kernel.covariance(&points[i], &points[j]));
         let mut covariance = prior - solved.transpose() * solved;
         for i in 0..points.len() {
             covariance[(i, i)] += 1e-6 * self.kernel.signal;
         }
-        let root = Cholesky::new(covariance).ok_or_else(|| too_close(points))?.l();
+        let root = Cholesky::new(covariance).ok_or_else(|| self.readings.too_close())?.l();
         let mean: Vec<f64> = points.iter().map(|point| self.predict(point).0).collect();
         let draws = normals(points.len(), count, rng).into_iter().map(|draw| {
             let offsets = &root * DVector::from_vec(draw);
@@ -168,16 +298,16 @@ impl GaussianProcess {
         Ok(draws.collect())
     }
 
-    /// Leave-one-out predictions in closed form: μ = y − a/[C⁻¹], σ² = 1/[C⁻¹] (Rasmussen and Williams 2006, 5.4.2).
+    /// Leave-one-out predictions in closed form: μ = y − a/[C⁻¹], σ² = 1/[C⁻¹] (Rasmussen and Williams 2006, 5.4.2). One
+    /// entry a distinct point where replicates were pooled; the value is then their mean.
     pub fn leave_one_out(&self) -> Vec<LeaveOneOut> {
-        let inverse = self.cholesky.inverse();
+        let precision = self.factor.inverse_diagonal();
         let one = |i: usize| {
-            let precision = inverse[(i, i)];
-            let (value, mean) = (self.y[i], self.y[i] - self.a[i] / precision);
+            let (value, mean) = (self.readings.value[i], self.readings.value[i] - self.a[i] / precision[i]);
             let back = |value: f64| self.centre + self.scale * value;
-            LeaveOneOut { value: back(value), mean: back(mean), sd: self.scale / precision.sqrt() }
+            LeaveOneOut { value: back(value), mean: back(mean), sd: self.scale / precision[i].sqrt() }
         };
-        (0..self.y.len()).map(one).collect()
+        (0..self.readings.len()).map(one).collect()
     }
 
     /// The fitted hyperparameters.
@@ -195,39 +325,17 @@ impl GaussianProcess {
         self.scale * self.hyper.noise().sqrt()
     }
 
-    /// Number of observations.
+    /// Number of observations; of distinct points where replicates were pooled.
     pub fn observations(&self) -> usize {
-        self.y.len()
+        self.readings.len()
     }
-}
 
-fn check(points: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<(), GpError> {
-    let first = points.first().ok_or(GpError::Empty)?;
-    if points.len() != values.len() || points.len() != variances.len() {
-        return Err(GpError::Shape(points.len().min(values.len()).min(variances.len())));
+    /// Coordinates of observation `at`.
+    pub(crate) fn observed(&self, at: usize) -> &[f64] {
+        self.readings.point(at)
     }
-    for (at, ((point, value), variance)) in points.iter().zip(values).zip(variances).enumerate() {
-        if point.len() != first.len() || point.is_empty() {
-            return Err(GpError::Shape(at));
-        }
-        let finite = point.iter().chain([value, variance]).all(|number| number.is_finite());
-        if !finite || *variance < 0.0 {
-            return Err(GpError::NotFinite(at));
-        }
-    }
-    Ok(())
-}
 
-/// The error that names the closest pair.
-fn too_close(points: &[Vec<f64>]) -> GpError {
-    let mut closest = (0, 0, f64::INFINITY);
-    for i in 0..points.len() {
-        for j in 0..i {
-            let distance = points[i].iter().zip(&points[j]).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
-            if distance < closest.2 {
-                closest = (j, i, distance);
-            }
-        }
+    pub(crate) fn parts(&self) -> (&Readings, &Kernel, &Factor, &[f64], f64, f64) {
+        (&self.readings, &self.kernel, &self.factor, &self.a, self.centre, self.scale)
     }
-    GpError::TooClose { first: closest.0, second: closest.1, distance: closest.2 }
 }

@@ -3,6 +3,7 @@
 //! Requests: `{"fault":{"device":"furnace_b","name":"late_reply","count":1,"delay_ms":400}}`,
 //! `{"clear":{"device":"furnace_b"}}` (optionally with a fault's `name`), `{"status":{}}`, `{"executions":{}}`,
 //! `{"faults":{}}` (what there is), `{"truth":{"sample":"S01"}}` (the judge's view, never for a driver),
+//! `{"move":{"sample":"S01","position":"rack.9"}}` (a person's hand; no instrument is told),
 //! `{"pause":{"paused":true}}`. Every answer is `{"ok":…}` or `{"error":"…"}`.
 
 use std::net::SocketAddr;
@@ -17,6 +18,7 @@ use tokio::task::JoinSet;
 use crate::fault::{Fault, FaultParameters};
 use crate::lab::{InjectError, Lab};
 use crate::link::{SharedLab, lock};
+use crate::world::ByHandError;
 
 /// Longest request line, bytes.
 const LONGEST: u64 = 64 * 1024;
@@ -33,6 +35,7 @@ enum Request {
     Faults {},
     Truth { sample: String },
     Pause { paused: bool },
+    Move { sample: String, position: String },
 }
 
 /// Why a request to the control port failed.
@@ -126,6 +129,8 @@ async fn converse(lab: &SharedLab, stream: TcpStream) {
 enum CarryOutError {
     #[error(transparent)]
     Inject(#[from] InjectError),
+    #[error(transparent)]
+    ByHand(#[from] ByHandError),
     #[error("key `{0}` must be a text")]
     Text(&'static str),
     #[error("fault parameters: {0}")]
@@ -173,6 +178,10 @@ fn carry_out(lab: &mut Lab, request: Request) -> Result<Value, CarryOutError> {
             lab.settle();
             json!({ "sample": sample, "where": lab.world().where_is(&sample), "truth": lab.world().truth(&sample) })
         }
+        Request::Move { sample, position } => {
+            lab.move_by_hand(&sample, &position)?;
+            json!({ "sample": sample, "where": lab.world().where_is(&sample) })
+        }
         Request::Pause { paused } => {
             lab.settle();
             lab.clock().pause(paused);
@@ -203,6 +212,24 @@ mod tests {
         assert_eq!(answer(&mut rig.lab, r#"{"executions":{}}"#)["ok"]["mixer"]["IN_NAME"], 3);
         let ledger = rig.ledger.lines();
         assert_eq!(ledger.iter().filter(|line| line.contains("lost_reply")).count(), 3, "armed once, struck twice");
+    }
+
+    #[test]
+    fn a_person_moves_a_sample_and_the_ledger_says_so() {
+        let mut rig = rig();
+        let sample = rig.lab.world().samples_by_place();
+        let (place, sample) = sample.first().cloned().unwrap();
+        let free = rig.lab.world().positions().into_iter().find(|at| !rig.lab.world().occupied(at)).unwrap();
+        let mut move_to = |sample: &str, position: &str| {
+            let line = json!({"move": {"sample": sample, "position": position}}).to_string();
+            answer(&mut rig.lab, &line)
+        };
+        assert_eq!(move_to(&sample, &free)["ok"]["where"], free);
+        assert_eq!(move_to(&sample, &place)["ok"]["where"], place);
+        assert!(move_to(&sample, &place)["error"].as_str().unwrap().contains("stands at"));
+        assert!(move_to("S99x", &free)["error"].as_str().unwrap().contains("there is no sample"));
+        assert!(move_to(&sample, "moon")["error"].as_str().unwrap().contains("there is no position"));
+        assert_eq!(rig.ledger.lines().iter().filter(|line| line.contains("move_by_hand")).count(), 2);
     }
 
     #[test]

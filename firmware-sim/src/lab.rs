@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::device::{Bench, Firmware, Outgoing, Port, Session};
 use crate::fault::line::{Chunk, ReplyMemory, garble, transmit};
 use crate::fault::{Fault, FaultPlan};
-use crate::world::World;
+use crate::world::{ByHandError, World};
 
 pub use faults::InjectError;
 
@@ -119,6 +119,18 @@ impl Lab {
         for slot in &mut self.devices {
             slot.firmware.sense(&self.world, now_s);
         }
+    }
+
+    /// A person puts a sample somewhere else. The instruments sense it, and are told nothing.
+    pub fn move_by_hand(&mut self, sample: &str, position: &str) -> Result<(), ByHandError> {
+        self.settle();
+        self.world.move_by_hand(sample, position)?;
+        let now_s = self.world.now_s();
+        for slot in &mut self.devices {
+            slot.firmware.sense(&self.world, now_s);
+        }
+        self.changed.notify_one();
+        Ok(())
     }
 
     /// The clock.

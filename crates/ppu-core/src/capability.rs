@@ -80,6 +80,60 @@ pub struct CommandSpec {
     pub typical_s: f64,
     /// One sentence for people.
     pub description: String,
+    /// Whether a doubt about it may only be resolved by two people.
+    pub hazardous: bool,
+    /// What must be true right before it begins (REL-15).
+    pub requires: Vec<Requirement>,
+}
+
+/// Something that must be true of a property of the device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Property of the manifest.
+    pub property: String,
+    /// What it must be.
+    pub expected: Expected,
+    /// What is wrong when it is not so, for people.
+    pub otherwise: String,
+}
+
+/// What a property must be.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Expected {
+    /// A quantity between limits, both included.
+    Within {
+        /// Unit of the limits.
+        unit: Unit,
+        /// Smallest value.
+        min: f64,
+        /// Largest value.
+        max: f64,
+    },
+    /// Exactly this.
+    Equals(Value),
+}
+
+impl Requirement {
+    /// Whether a value is as required; one that is missing or of another kind is not.
+    pub fn holds_for(&self, value: Option<&Value>) -> bool {
+        match (&self.expected, value) {
+            (Expected::Within { unit, min, max }, Some(value)) => {
+                value.in_unit(*unit).is_some_and(|number| (*min..=*max).contains(&number))
+            }
+            (Expected::Equals(expected), Some(value)) => expected == value,
+            (_, None) => false,
+        }
+    }
+}
+
+impl fmt::Display for Requirement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.expected {
+            Expected::Within { unit, min, max } => write!(f, "`{}` must be from {min} to {max} {unit}", self.property),
+            Expected::Equals(value) => write!(f, "`{}` must be {value}", self.property),
+        }
+    }
 }
 
 /// A named set of commands, such as `liquid_handling` or `diffraction`.
@@ -290,7 +344,23 @@ mod tests {
             needs_sample: false,
             typical_s: 8.0,
             description: "Draws liquid into the syringe.".into(),
+            hazardous: false,
+            requires: vec![],
         }
+    }
+
+    #[test]
+    fn a_requirement_holds_for_what_it_names_and_for_nothing_else() {
+        let requirement = |expected| Requirement { property: "mass".into(), expected, otherwise: "empty".into() };
+        let within = requirement(Expected::Within { unit: Unit::Milligram, min: 100.0, max: 200.0 });
+        assert!(within.holds_for(Some(&Value::quantity(0.15, Unit::Gram))));
+        assert!(!within.holds_for(Some(&Value::quantity(99.0, Unit::Milligram))));
+        assert!(!within.holds_for(Some(&Value::quantity(150.0, Unit::Celsius))));
+        assert!(!within.holds_for(None));
+        let equals = requirement(Expected::Equals(Value::Flag(true)));
+        assert!(equals.holds_for(Some(&Value::Flag(true))));
+        assert!(!equals.holds_for(Some(&Value::Flag(false))));
+        assert_eq!(within.to_string(), "`mass` must be from 100 to 200 mg");
     }
 
     #[test]

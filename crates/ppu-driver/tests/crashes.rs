@@ -4,7 +4,8 @@
 
 mod support;
 
-use ppu_driver::{Fault, Recovered, clock};
+use ppu_driver::{Fault, Recovered};
+use ppu_host::{Host as _, RealHost};
 use ppu_proto::device::v1 as wire;
 use support::{Act, Bench, done, silent};
 use wire::AttemptState as State;
@@ -42,13 +43,13 @@ async fn row_6_accepted_then_killed_for_too_long_never_begins() {
     let mut bench = Bench::new().await;
     bench.script(|world| world.hold_prepare = true);
     let mut request = bench.request("a", 1, "pour");
-    request.start_before_ns = clock::boot_ns() + 80_000_000;
+    request.start_before_ns = RealHost.boot_ns() + 80_000_000;
     let deadline = request.start_before_ns;
     bench.send(request).await;
     bench.until_world("it is being prepared", |world| world.prepared.len() == 1).await;
     bench.kill().await;
     bench.script(|world| world.hold_prepare = false);
-    support::until("the deadline has passed", || async { clock::boot_ns() > deadline }).await;
+    support::until("the deadline has passed", || async { RealHost.boot_ns() > deadline }).await;
     bench.start().await;
     bench.attach().await;
     assert_eq!(bench.until_state("a", 1, State::FailedNoEffect).await.code, "E0301");

@@ -152,6 +152,7 @@ async fn a_doubt_is_resolved_by_a_verdict_and_the_verdict_decides_what_may_follo
             inspected: "the vial".to_owned(),
             evidence: vec![],
             note: "weighed it".to_owned(),
+            ..Default::default()
         };
         let request = wire::ResolveRequest {
             session: bench.session.clone(),

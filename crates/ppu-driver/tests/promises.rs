@@ -7,7 +7,8 @@ mod support;
 use std::time::Duration;
 
 use ppu_core::{Unit, Value};
-use ppu_driver::{Done, Fault, clock};
+use ppu_driver::{Done, Fault};
+use ppu_host::{Host as _, RealHost};
 use ppu_proto::common::v1 as common;
 use ppu_proto::device::v1 as wire;
 use support::{Act, Bench, done, key, raw, until};
@@ -167,14 +168,14 @@ async fn the_next_attempt_follows_only_one_without_effect() {
 async fn a_late_command_is_refused_and_never_starts() {
     let mut bench = Bench::new().await;
     let mut request = bench.request("a", 1, "pour");
-    request.start_before_ns = clock::boot_ns() - 1;
+    request.start_before_ns = RealHost.boot_ns() - 1;
     assert_eq!(bench.refusal(request).await.reason(), Reason::Late);
     bench.script(|world| world.hold_prepare = true);
     let mut request = bench.request("b", 1, "pour");
-    request.start_before_ns = clock::boot_ns() + 60_000_000;
+    request.start_before_ns = RealHost.boot_ns() + 60_000_000;
     let deadline = request.start_before_ns;
     assert!(matches!(bench.send(request).await, Answer::Accepted(_)));
-    until("the deadline has passed", || async { clock::boot_ns() > deadline }).await;
+    until("the deadline has passed", || async { RealHost.boot_ns() > deadline }).await;
     bench.script(|world| world.hold_prepare = false);
     assert_eq!(bench.until_state("b", 1, State::FailedNoEffect).await.code, "E0301");
     assert_eq!(bench.executions(), 0);

@@ -6,11 +6,12 @@ use ppu_core::{AttemptState, CampaignId, CommandKey, DeviceId, RunId};
 
 use crate::Engine;
 use crate::event::{Event, Fact, Outcome};
-use crate::input::{Input, InventoryLine, Refusal};
-use crate::lifecycle::{CampaignState, LifeCycle, LinkState, StepState, TrialState};
-use crate::state::State;
+use crate::input::{Input, Refusal};
+use crate::lifecycle::{CampaignState, LinkState, StepEvent, StepState, TrialState};
+use crate::rules::{self, Taking};
+use crate::state::{Device, State};
 
-fn not_found(noun: &'static str, id: impl ToString) -> Refusal {
+pub(crate) fn not_found(noun: &'static str, id: impl ToString) -> Refusal {
     Refusal::NotFound { noun, id: id.to_string() }
 }
 
@@ -55,7 +56,7 @@ impl State {
                     vec![Event::DeviceDescribed { device, manifest: *manifest, serial_number }]
                 })
             }
-            Input::Attached { device, boot, ledger_id, inventory } => self.attach(device, boot, ledger_id, &inventory),
+            attached @ Input::Attached { .. } => self.attach(attached),
             Input::Lost { device, reason } => {
                 let known = self.devices.get(&device).ok_or_else(|| not_found("device", &device))?;
                 Ok(if known.link == LinkState::Attached { vec![Event::DeviceLost { device, reason }] } else { vec![] })
@@ -67,8 +68,10 @@ impl State {
             Input::Refused { key, message } => Ok(self.refused(key, message)),
             Input::Ended { device, dseq, key, outcome } => Ok(self.ended(device, dseq, key, outcome)),
             Input::Resolved { key, verdict, resolution, sample_position } => {
-                if self.live_step(&key) != Some(StepState::InDoubt) {
-                    return Err(Refusal::NotNow(format!("`{key}` is not in doubt")));
+                self.check_doubt(&key)?;
+                let by_person = resolution.who != crate::event::INSTRUMENT;
+                if by_person && self.is_hazardous(&key) && resolution.countersigned_by.is_none() {
+                    return Err(Refusal::NotNow(format!("`{key}` is hazardous: two people must give the same verdict")));
                 }
                 Ok(vec![Event::DoubtResolved { key, verdict, resolution, sample_position }])
             }
@@ -81,12 +84,21 @@ impl State {
                 Ok(if self.hold.is_some() { vec![] } else { vec![Event::LabPaused { who, reason }] })
             }
             Input::Stop { who, reason } => Ok(vec![Event::LabStopped { who, reason }]),
+            Input::SignDoubt { key, verdict, resolution } => self.sign_doubt(key, verdict, resolution),
             Input::Resume { who, reason } => {
                 if self.hold.is_none() {
                     return Err(Refusal::NotNow("the lab is running already".to_owned()));
                 }
                 Ok(vec![Event::LabResumed { who, reason }])
             }
+            stopping @ (Input::StopRun { .. }
+            | Input::SkipStep { .. }
+            | Input::Voided { .. }
+            | Input::DeviceAborted { .. }
+            | Input::Cleared { .. }
+            | Input::RetireLedger { .. }
+            | Input::LocateSample { .. }
+            | Input::ClockJumped { .. }) => self.answer_person(stopping),
             campaigning => self.answer_campaign(campaigning),
         }
     }
@@ -94,12 +106,8 @@ impl State {
     fn answer_campaign(&self, input: Input) -> Result<Vec<Event>, Refusal> {
         match input {
             Input::CreateCampaign { spec, protocol, request_id } => self.create_campaign(spec, &protocol, request_id),
-            Input::StopCampaign { campaign, who, reason } => {
-                let known = self.campaigns.get(&campaign).ok_or_else(|| not_found("campaign", &campaign))?;
-                if known.state.is_terminal() {
-                    return Err(Refusal::NotNow(format!("campaign `{campaign}` has ended already")));
-                }
-                Ok(vec![Event::CampaignStopped { campaign, who, reason }])
+            Input::StopCampaign { campaign, who, reason, stop_runs } => {
+                self.stop_campaign(campaign, who, reason, stop_runs)
             }
             Input::Proposal { campaign, round, result } => {
                 let known = self.campaigns.get(&campaign).ok_or_else(|| not_found("campaign", &campaign))?;
@@ -162,7 +170,7 @@ impl State {
     }
 
     /// Where the step of an attempt stands, if this attempt is its last.
-    fn live_step(&self, key: &CommandKey) -> Option<StepState> {
+    pub(crate) fn live_step(&self, key: &CommandKey) -> Option<StepState> {
         let (run, index) = self.find(key)?;
         let step = &self.runs[&run].steps[index];
         (step.attempts == key.attempt).then_some(step.state)
@@ -170,38 +178,61 @@ impl State {
 
     /// Attach before command (REL-3): the inventory is reconciled first. A live attempt that the journal does not know
     /// is adopted; one that the journal holds for promised and the ledger has lost is in doubt.
-    fn attach(
-        &self,
-        device: DeviceId,
-        boot: u64,
-        ledger_id: String,
-        inventory: &[InventoryLine],
-    ) -> Result<Vec<Event>, Refusal> {
+    ///
+    /// A ledger that lost its memory, or that was restored from a copy, proves nothing: every attempt that is not final
+    /// is in doubt (row 18), and the device starts nothing until a person clears it.
+    fn attach(&self, attached: Input) -> Result<Vec<Event>, Refusal> {
+        let Input::Attached { device, boot, ledger_id, boot_nonce, last_dseq, memory_doubt, aborted, inventory } = attached
+        else {
+            return Ok(vec![]);
+        };
         let known = self.devices.get(&device).ok_or_else(|| not_found("device", &device))?;
-        let same_ledger = known.ledger_id.is_empty() || known.ledger_id == ledger_id;
-        let mut events = vec![Event::DeviceAttached { device: device.clone(), boot, ledger_id }];
+        let memory_doubt = if memory_doubt.is_empty() {
+            memory_doubt_of(known, &ledger_id, boot, &boot_nonce, last_dseq)
+        } else {
+            memory_doubt
+        };
+        let believed = memory_doubt.is_empty();
+        let mut events =
+            vec![Event::DeviceAttached { device: device.clone(), boot, ledger_id, boot_nonce, last_dseq, memory_doubt }];
+        if aborted && known.aborted.is_none() {
+            let reason = "it was made safe while this scheduler was away".to_owned();
+            events.push(Event::DeviceAborted { device: device.clone(), reason });
+        }
         for (run_id, run) in self.live() {
             for (index, step) in run.steps.iter().enumerate().filter(|(_, step)| step.device.as_ref() == Some(&device))
             {
-                let open = matches!(step.state, StepState::Intended | StepState::Accepted);
-                let Some(intent) = step.intent.as_ref().filter(|_| open) else { continue };
-                let listed = inventory.iter().any(|line| line.key == intent.key);
-                if listed && step.state == StepState::Intended {
-                    events.push(Event::StepAccepted { key: intent.key.clone() });
-                } else if !listed && (step.state == StepState::Accepted || !same_ledger) {
-                    let name = &run.plan.steps[index].name;
-                    let message = format!(
-                        "the ledger of {device} has no record of {run_id}/{name}, which it had promised or may have"
-                    );
-                    events.push(in_doubt(intent.key.clone(), device.clone(), message));
+                let Some(intent) = step.intent.as_ref() else { continue };
+                let listed = believed && inventory.iter().any(|line| line.key == intent.key);
+                match rules::reconcile(step.state, listed, believed) {
+                    Some(StepEvent::Promise) => events.push(Event::StepAccepted { key: intent.key.clone() }),
+                    Some(_) => {
+                        let name = &run.plan.steps[index].name;
+                        let message = format!(
+                            "the ledger of {device} has no proof of {run_id}/{name}, which it had promised or may have"
+                        );
+                        events.push(in_doubt(intent.key.clone(), device.clone(), message));
+                    }
+                    None => {}
                 }
             }
         }
-        let unknown = |line: &&InventoryLine| line.state.is_live() && self.live_step(&line.key).is_none();
-        for line in inventory.iter().filter(unknown).filter(|line| !known.adopted.contains(&line.key)) {
-            events.push(Event::AttemptAdopted { device: device.clone(), key: line.key.clone() });
+        for line in inventory.iter().filter(|line| line.state.is_live() && !self.waits_for(&line.key)) {
+            if !known.adopted.contains(&line.key) {
+                events.push(Event::AttemptAdopted { device: device.clone(), key: line.key.clone() });
+            }
+            if line.state == AttemptState::InDoubt && !known.adopted_in_doubt.contains(&line.key) {
+                let message = format!("{device} holds {}, of which nobody knows the outcome", line.key);
+                events.push(in_doubt(line.key.clone(), device.clone(), message));
+            }
         }
         Ok(events)
+    }
+
+    /// Whether a step waits for this very attempt. A live attempt at a driver that nobody here waits for is adopted: the
+    /// journal does not know it, or believes that it ended.
+    fn waits_for(&self, key: &CommandKey) -> bool {
+        self.live_step(key).is_some_and(StepState::is_live)
     }
 
     fn refused(&self, key: CommandKey, message: String) -> Vec<Event> {
@@ -220,22 +251,25 @@ impl State {
     /// Handling is idempotent (REL-10): an outcome that is known already makes no fact.
     fn ended(&self, device: DeviceId, dseq: u64, key: CommandKey, outcome: Box<Outcome>) -> Vec<Event> {
         let mut events = Vec::new();
-        match self.live_step(&key) {
-            Some(StepState::Intended) => {
-                // The driver cannot have ended what it did not promise: the answer was lost, the promise was not.
+        match self.live_step(&key).map(|step| rules::takes_outcome(step, outcome.state)) {
+            Some(Taking::PromiseThenTake) => {
                 events.push(Event::StepAccepted { key: key.clone() });
                 events.push(Event::StepEnded { key, device, dseq, outcome });
             }
-            Some(StepState::Accepted) => events.push(Event::StepEnded { key, device, dseq, outcome }),
-            Some(StepState::InDoubt) if outcome.state.is_done() => {
+            Some(Taking::Take) => events.push(Event::StepEnded { key, device, dseq, outcome }),
+            Some(Taking::Nothing) | None if self.is_news_of_adopted(&device, &key, outcome.state) => {
                 events.push(Event::StepEnded { key, device, dseq, outcome });
             }
-            None if self.devices.get(&device).is_some_and(|known| known.adopted.contains(&key)) => {
-                events.push(Event::StepEnded { key, device, dseq, outcome });
-            }
-            _ => {}
+            Some(Taking::Nothing) | None => {}
         }
         events
+    }
+
+    /// Whether the outcome of an adopted attempt is one that is not known yet.
+    fn is_news_of_adopted(&self, device: &DeviceId, key: &CommandKey, state: AttemptState) -> bool {
+        let Some(known) = self.devices.get(device) else { return false };
+        let doubt_is_known = state == AttemptState::InDoubt && known.adopted_in_doubt.contains(key);
+        known.adopted.contains(key) && !doubt_is_known
     }
 
     fn submit_plan(&self, plan: Box<ppu_core::Plan>, request_id: String) -> Result<Vec<Event>, Refusal> {
@@ -278,7 +312,7 @@ impl State {
     }
 }
 
-fn plain(state: AttemptState, message: String) -> Outcome {
+pub(crate) fn plain(state: AttemptState, message: String) -> Outcome {
     Outcome {
         state,
         results: std::collections::BTreeMap::new(),
@@ -286,10 +320,27 @@ fn plain(state: AttemptState, message: String) -> Outcome {
         message,
         code: String::new(),
         sample_position: None,
+        sample_in_doubt: false,
     }
 }
 
-fn in_doubt(key: CommandKey, device: DeviceId, message: String) -> Event {
+/// Why the ledger that a driver shows cannot be the one that the journal knows (row 18); empty when it can.
+fn memory_doubt_of(known: &Device, ledger_id: &str, boot: u64, boot_nonce: &str, last_dseq: u64) -> String {
+    let (known_boot, known_nonce) = &known.boot;
+    if known.ledger_id.is_empty() {
+        String::new()
+    } else if known.ledger_id != ledger_id {
+        "its ledger is new: what the one before promised is forgotten".to_owned()
+    } else if last_dseq < known.last_dseq {
+        format!("its ledger ends at {last_dseq}, but {} was seen before: it is an old copy", known.last_dseq)
+    } else if boot < *known_boot || (boot == *known_boot && boot_nonce != known_nonce) {
+        format!("its ledger counts {boot} starts of the driver, of which the last is another one: it is an old copy")
+    } else {
+        String::new()
+    }
+}
+
+pub(crate) fn in_doubt(key: CommandKey, device: DeviceId, message: String) -> Event {
     let mut outcome = plain(AttemptState::InDoubt, message);
     outcome.code = "E0402".to_owned();
     Event::StepEnded { key, device, dseq: 0, outcome: Box::new(outcome) }

@@ -7,7 +7,7 @@ use ppu_core::plan::LeaseSpec;
 use ppu_core::{Arguments, CommandKey, DeviceId, Place, PositionId, RunId, Step, StepAction, StepId, plan};
 
 use crate::event::Event;
-use crate::lifecycle::{LeaseState, LinkState, RunState, StepState};
+use crate::lifecycle::{LeaseState, RunState, StepState};
 use crate::settle::skip;
 use crate::state::{Device, Lease, Run, State};
 
@@ -32,7 +32,8 @@ fn is_ready(run: &Run, index: usize) -> bool {
             before.state.is_over() && (before.achieved || step.cleanup)
         })
     };
-    run.steps[index].state == StepState::Waiting && step.after.iter().all(settled)
+    let waits = run.steps[index].state == StepState::Waiting && run.steps[index].void_wanted.is_none();
+    waits && step.after.iter().all(settled)
 }
 
 /// One ready step that looks for its place in the lab.
@@ -94,7 +95,7 @@ impl Attempt<'_> {
                 .state
                 .devices
                 .iter()
-                .filter(|(id, device)| provides(device, capability) && !taken(id) && self.is_free(id, device))
+                .filter(|(id, device)| provides(device, capability) && !taken(id) && self.is_free(device))
                 .filter(|(_, device)| device.sample_position.as_ref().is_none_or(|position| self.is_open(position)))
                 .min_by_key(|(_, device)| device.busy_total_ms)?;
             devices.push(chosen.clone());
@@ -102,7 +103,7 @@ impl Attempt<'_> {
         let mut positions = spec.positions.clone();
         for id in &devices {
             let device = self.state.devices.get(id)?;
-            if taken(id) || !self.is_free(id, device) {
+            if taken(id) || !self.is_free(device) {
                 return None;
             }
             positions.extend(device.sample_position.clone());
@@ -116,10 +117,20 @@ impl Attempt<'_> {
         Some(Lease { state: LeaseState::Granted, devices, positions, fencing: self.state.fencing + 1 })
     }
 
-    /// Whether a device can be had: in session, not occupied, not held by another run, nothing adopted on it.
-    fn is_free(&self, _id: &DeviceId, device: &Device) -> bool {
-        let ours = device.lease.as_ref().is_none_or(|(run, _)| run == self.id);
-        device.link == LinkState::Attached && device.busy.is_none() && device.adopted.is_empty() && ours
+    /// Whether a device can be had: it may start something and is not held by another run.
+    fn is_free(&self, device: &Device) -> bool {
+        device.lease.as_ref().is_none_or(|(run, _)| run == self.id) && self.state.may_start(device)
+    }
+
+    /// The device that was told of this step before. Another one may not be without a tombstone there (REL-6), so the
+    /// next attempt goes to the same.
+    fn bound_to(&self) -> Option<&DeviceId> {
+        let step = &self.run.steps[self.index];
+        step.device.as_ref().filter(|_| step.attempts > 0)
+    }
+
+    fn skip(&self, reason: &str) -> Event {
+        skip(self.id, self.run, self.index, reason)
     }
 
     /// Whether this run may put its sample on a position or claim it: nobody else's sample, lease or home is there, and
@@ -135,7 +146,8 @@ impl Attempt<'_> {
                         step.state.is_live() && step.intent.as_ref().is_some_and(|i| i.positions.contains(position))
                     }))
         });
-        !occupied && !claimed
+        let maybe_there = self.state.samples.iter().any(|(id, sample)| !ours(id) && sample.may_be_at.contains(position));
+        !occupied && !claimed && !maybe_there
     }
 
     fn sample_position(&self) -> Option<&PositionId> {
@@ -143,29 +155,32 @@ impl Attempt<'_> {
     }
 
     fn transfer(&self, to: &Place) -> Option<Event> {
-        let name = &self.step().name;
         let to = match to {
             Place::Position(position) => Some(position),
             Place::Home => self.run.home.as_ref(),
             Place::DeviceOf(lease) => self.leased_position(lease),
         };
         let Some(to) = to else {
-            return Some(skip(self.id, name, "the destination has no position for a sample"));
+            return Some(self.skip("the destination has no position for a sample"));
         };
         let Some(from) = self.sample_position() else {
-            return Some(skip(self.id, name, "nobody knows where the sample is"));
+            return Some(self.skip("nobody knows where the sample is"));
         };
         if from == to {
-            let step = StepId::of(self.id, name).expect("step names are checked when the protocol is filled in");
             let reason = format!("the sample stands at {to} already");
-            return Some(Event::StepSkipped { step, achieved: true, reason });
+            return Some(match self.skip(&reason) {
+                Event::StepSkipped { step, reason, .. } => Event::StepSkipped { step, achieved: true, reason },
+                tombstone_first => tombstone_first,
+            });
         }
         if !self.is_open(to) {
             return None;
         }
         let (capability, command) = plan::TRANSFER;
-        let (device, _) =
-            self.state.devices.iter().find(|(id, device)| provides(device, capability) && self.is_free(id, device))?;
+        let may_do = |id: &DeviceId, device: &Device| {
+            provides(device, capability) && self.is_free(device) && self.bound_to().is_none_or(|bound| bound == id)
+        };
+        let (device, _) = self.state.devices.iter().find(|(id, device)| may_do(id, device))?;
         // The machine that the sample leaves or enters must not be at work, unless the step holds it.
         let at_work = |position: &PositionId| {
             self.state
@@ -201,30 +216,29 @@ impl Attempt<'_> {
         let able: Vec<&DeviceId> =
             self.state.devices.iter().filter(|(_, device)| provides(device, capability)).map(|(id, _)| id).collect();
         let among_held: Vec<&DeviceId> = able.iter().copied().filter(|id| held(id)).collect();
-        let choice = match fixed {
+        let choice = match fixed.or(self.bound_to()) {
             Some(fixed) => vec![fixed],
             None if !among_held.is_empty() => among_held,
             None => able,
         };
-        let free = |id: &&DeviceId| self.state.devices.get(*id).is_some_and(|device| self.is_free(id, device));
+        let free = |id: &&DeviceId| self.state.devices.get(*id).is_some_and(|device| self.is_free(device));
         let id = choice.into_iter().find(free)?;
         let device = self.state.devices.get(id)?;
-        let name = &self.step().name;
         let Some(spec) = device.manifest.as_ref().and_then(|manifest| manifest.command(capability, command)) else {
-            return Some(skip(self.id, name, &format!("{id} no longer has the command {capability}.{command}")));
+            return Some(self.skip(&format!("{id} no longer has the command {capability}.{command}")));
         };
         let checked = match spec.check(arguments) {
             Ok(checked) => checked,
             Err(errors) => {
                 let text: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                return Some(skip(self.id, name, &text.join("; ")));
+                return Some(self.skip(&text.join("; ")));
             }
         };
         let mut positions = Vec::new();
         if spec.needs_sample {
             if self.sample_position() != device.sample_position.as_ref() || device.sample_position.is_none() {
                 let place = self.sample_position().map_or("an unknown place".to_owned(), ToString::to_string);
-                return Some(skip(self.id, name, &format!("the sample is at {place}, not in {id}")));
+                return Some(self.skip(&format!("the sample is at {place}, not in {id}")));
             }
             positions.extend(device.sample_position.clone());
         }

@@ -46,6 +46,8 @@ pub struct Outcome {
     pub code: String,
     /// Where the sample is now, where the driver says so.
     pub sample_position: Option<PositionId>,
+    /// Whether the sample is not what or where it should be (REL-15): it is in doubt, whatever the state says.
+    pub sample_in_doubt: bool,
 }
 
 /// One candidate of a proposal, with what was known when it was chosen.
@@ -73,6 +75,9 @@ pub enum Verdict {
     Scrapped,
 }
 
+/// Who resolves a doubt that the device itself settles by a readback; no person may use this name.
+pub const INSTRUMENT: &str = "instrument";
+
 /// The record behind a verdict.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resolution {
@@ -84,6 +89,8 @@ pub struct Resolution {
     pub evidence: Vec<ArtifactHash>,
     /// Free text.
     pub note: String,
+    /// The second person, where the command is hazardous.
+    pub countersigned_by: Option<String>,
 }
 
 /// A fact of the lab.
@@ -123,6 +130,12 @@ pub enum Event {
         boot: u64,
         /// Identity of its ledger, as hexadecimal digits.
         ledger_id: String,
+        /// Random number of this start of the driver, as hexadecimal digits.
+        boot_nonce: String,
+        /// Last sequence in its ledger.
+        last_dseq: u64,
+        /// Why its ledger cannot be believed; empty when it can.
+        memory_doubt: String,
     },
     /// The line to a driver broke.
     DeviceLost {
@@ -137,6 +150,51 @@ pub enum Event {
         device: DeviceId,
         /// The attempt.
         key: CommandKey,
+    },
+    /// The device was made safe: it starts nothing until a person clears it.
+    DeviceAborted {
+        /// The device.
+        device: DeviceId,
+        /// Why.
+        reason: String,
+    },
+    /// A person let the device start again.
+    DeviceCleared {
+        /// The device.
+        device: DeviceId,
+        /// Who.
+        who: String,
+        /// What was checked before.
+        reason: String,
+    },
+    /// A person declared the ledger of a driver dead (REL-14).
+    LedgerRetired {
+        /// The device.
+        device: DeviceId,
+        /// Identity of the ledger, as hexadecimal digits.
+        ledger_id: String,
+        /// Who.
+        who: String,
+        /// How the device was isolated, so that the old driver cannot act.
+        isolated: String,
+        /// Attempts that certainly never began; every other open one is in doubt.
+        void: Vec<CommandKey>,
+    },
+    /// A person said where a sample is.
+    SampleLocated {
+        /// The sample.
+        sample: SampleId,
+        /// Its position; `None` where it was taken out of the lab.
+        position: Option<PositionId>,
+        /// Who.
+        who: String,
+        /// What was inspected.
+        inspected: String,
+    },
+    /// The wall clock jumped against the clock of the computer's boot (CLK-3).
+    ClockJumped {
+        /// By how many milliseconds; negative for backwards.
+        by_ms: i64,
     },
     /// A campaign was accepted.
     CampaignCreated {
@@ -274,6 +332,33 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// A person wants the step not to be done: it is skipped once its driver has the tombstone (REL-6).
+    StepVoidWanted {
+        /// The step.
+        step: StepId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// The driver has the tombstone: no attempt at the step can begin there any more.
+    StepVoided {
+        /// The step.
+        step: StepId,
+        /// The device.
+        device: DeviceId,
+        /// Sequence of the tombstone in the driver's ledger; 0 where a person gave the verdict for a dead ledger.
+        dseq: u64,
+    },
+    /// The first of two signatures under a verdict on a hazardous command.
+    DoubtSigned {
+        /// The attempt.
+        key: CommandKey,
+        /// The verdict.
+        verdict: Verdict,
+        /// The record behind it.
+        resolution: Resolution,
+    },
     /// A proof or a person said what became of an attempt in doubt.
     DoubtResolved {
         /// The attempt.
@@ -295,6 +380,22 @@ pub enum Event {
         /// The run.
         run: RunId,
         /// Which step and why.
+        reason: String,
+    },
+    /// A person ends the run: what has not begun does not begin, what runs is stopped, cleanup follows.
+    RunStopping {
+        /// The run.
+        run: RunId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A run that a person ended is over.
+    RunAborted {
+        /// The run.
+        run: RunId,
+        /// Who ended it and why.
         reason: String,
     },
     /// A driver forgot the run's records, which are all final here.

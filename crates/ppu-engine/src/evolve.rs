@@ -11,6 +11,7 @@ use crate::lifecycle::{
     CampaignEvent, CampaignState, IllegalTransition, LeaseEvent, LeaseState, LifeCycle, LinkEvent, LinkState, RunEvent,
     RunState, StepEvent, StepState, TrialEvent, TrialState,
 };
+use crate::rules;
 use crate::state::{Campaign, Device, Hold, Intent, Lease, Run, RunStep, Sample, State, Trial};
 
 /// A fact that cannot follow from those before it: the journal is not what this engine wrote.
@@ -67,11 +68,16 @@ impl State {
             | Event::EpochStarted { .. }
             | Event::LabPaused { .. }
             | Event::LabStopped { .. }
-            | Event::LabResumed { .. } => self.evolve_lab(&fact.event),
+            | Event::LabResumed { .. }
+            | Event::ClockJumped { .. } => self.evolve_lab(&fact.event),
             Event::DeviceDescribed { .. }
             | Event::DeviceAttached { .. }
             | Event::DeviceLost { .. }
+            | Event::DeviceAborted { .. }
+            | Event::DeviceCleared { .. }
+            | Event::LedgerRetired { .. }
             | Event::AttemptAdopted { .. } => self.evolve_device(&fact.event),
+            Event::SampleLocated { sample, position, .. } => self.locate(sample, position.as_ref()),
             Event::CampaignCreated { .. }
             | Event::CampaignEnding { .. }
             | Event::CampaignCompleted { .. }
@@ -84,6 +90,11 @@ impl State {
             Event::RunStarted { run, sample } => self.start(run, sample.as_ref()),
             Event::RunCompleted { run } => self.finish(now, run, RunEvent::Complete, ""),
             Event::RunFailed { run, reason } => self.finish(now, run, RunEvent::Fail, reason),
+            Event::RunAborted { run, reason } => self.finish(now, run, RunEvent::Abort, reason),
+            Event::RunStopping { run, who, reason } => {
+                self.run_mut(run)?.stopping = Some(format!("stopped by {who}: {reason}"));
+                Ok(())
+            }
             Event::RunClosed { run, device } => {
                 self.run_mut(run)?.unclosed.remove(device);
                 Ok(())
@@ -96,6 +107,9 @@ impl State {
             | Event::StepAccepted { .. }
             | Event::StepEnded { .. }
             | Event::StepSkipped { .. }
+            | Event::StepVoidWanted { .. }
+            | Event::StepVoided { .. }
+            | Event::DoubtSigned { .. }
             | Event::DoubtResolved { .. } => self.evolve_step(now, &fact.event),
         }
     }
@@ -114,7 +128,9 @@ impl State {
             }
             Event::LabPaused { who, reason } => self.hold = hold(false, who, reason),
             Event::LabStopped { who, reason } => self.hold = hold(true, who, reason),
-            _ => self.hold = None,
+            Event::LabResumed { .. } => self.hold = None,
+            // A label: nothing that is decided rests on the wall clock (CLK-3).
+            _ => {}
         }
         Ok(())
     }
@@ -126,11 +142,29 @@ impl State {
                 device.manifest = Some(Arc::new(manifest.clone()));
                 device.serial_number.clone_from(serial_number);
             }
-            Event::DeviceAttached { device, ledger_id, .. } => {
+            Event::DeviceAttached { device, boot, ledger_id, boot_nonce, last_dseq, memory_doubt } => {
                 let device = self.device_mut(device)?;
                 device.link = device.link.next(LinkEvent::Attach)?;
                 device.ledger_id.clone_from(ledger_id);
+                device.boot = (*boot, boot_nonce.clone());
+                device.last_dseq = *last_dseq;
                 device.lost_because.clear();
+                if !memory_doubt.is_empty() {
+                    device.memory_doubt = Some(memory_doubt.clone());
+                }
+            }
+            Event::DeviceAborted { device, reason } => self.device_mut(device)?.aborted = Some(reason.clone()),
+            Event::DeviceCleared { device, .. } => {
+                let device = self.device_mut(device)?;
+                (device.aborted, device.memory_doubt) = (None, None);
+            }
+            Event::LedgerRetired { device, ledger_id, who, isolated, .. } => {
+                let device = self.device_mut(device)?;
+                device.retired.insert(ledger_id.clone(), format!("{who}: {isolated}"));
+                if &device.ledger_id == ledger_id {
+                    device.ledger_id.clear();
+                    (device.boot, device.last_dseq) = ((0, String::new()), 0);
+                }
             }
             Event::DeviceLost { device, reason } => {
                 let device = self.device_mut(device)?;
@@ -164,7 +198,7 @@ impl State {
                 step.state = step.state.next(StepEvent::Promise)?;
                 Ok(())
             }
-            Event::StepEnded { key, device, outcome, .. } => self.end(now, key, device, outcome),
+            Event::StepEnded { key, device, dseq, outcome } => self.end(now, key, device, *dseq, outcome),
             Event::StepSkipped { step, achieved, reason } => {
                 let key = CommandKey { step: step.clone(), attempt: 1 };
                 let (_, _, step) = self.step_mut(&key)?;
@@ -172,6 +206,16 @@ impl State {
                 step.achieved = *achieved;
                 step.message.clone_from(reason);
                 step.ended_ms = now;
+                Ok(())
+            }
+            Event::StepVoidWanted { step, who, reason } => {
+                let key = CommandKey { step: step.clone(), attempt: 1 };
+                self.step_mut(&key)?.2.void_wanted = Some(format!("{who}: {reason}"));
+                Ok(())
+            }
+            Event::StepVoided { step, device, .. } => self.void(now, step, device),
+            Event::DoubtSigned { key, verdict, resolution } => {
+                self.step_mut(key)?.2.signed = Some((*verdict, resolution.clone()));
                 Ok(())
             }
             Event::DoubtResolved { key, verdict, resolution, sample_position } => {
@@ -221,12 +265,19 @@ impl State {
                 busy_total_ms: 0,
                 commands: 0,
                 adopted: BTreeSet::new(),
+                adopted_in_doubt: BTreeSet::new(),
+                aborted: None,
+                memory_doubt: None,
+                boot: (0, String::new()),
+                last_dseq: 0,
+                retired: BTreeMap::new(),
                 lease: None,
             };
             self.devices.insert(id.clone(), device);
         }
         for (id, position) in samples {
-            let sample = Sample { position: Some(position.clone()), run: None, used: false, in_doubt: false };
+            let position = Some(position.clone());
+            let sample = Sample { position, run: None, used: false, in_doubt: false, may_be_at: Vec::new() };
             self.samples.insert(id.clone(), sample);
         }
     }
@@ -352,6 +403,8 @@ impl State {
             code: String::new(),
             started_ms: 0,
             ended_ms: 0,
+            void_wanted: None,
+            signed: None,
         };
         let run = Run {
             state: RunState::FIRST,
@@ -366,6 +419,7 @@ impl State {
             leases: BTreeMap::new(),
             unclosed: BTreeSet::new(),
             message: String::new(),
+            stopping: None,
         };
         if let Some(trial) = trial {
             let trial = self.trial_mut(trial)?;
@@ -416,19 +470,53 @@ impl State {
         Ok(())
     }
 
-    fn end(&mut self, now: i64, key: &CommandKey, device_id: &DeviceId, outcome: &Outcome) -> Result<(), EvolveError> {
-        let adopted = self.device_mut(device_id)?.adopted.remove(key);
-        if adopted && self.find(key).is_none() {
+    /// Whether an attempt is the one that its step waits for; otherwise an adopted one concerns its device alone.
+    fn is_awaited(&self, key: &CommandKey) -> bool {
+        self.find(key).is_some_and(|(run, index)| {
+            let step = &self.runs[&run].steps[index];
+            step.attempts == key.attempt && step.state.is_live()
+        })
+    }
+
+    /// Takes the outcome of an adopted attempt off its device. Says whether that was all.
+    fn end_adopted(
+        &mut self,
+        key: &CommandKey,
+        device: &DeviceId,
+        dseq: u64,
+        outcome: &Outcome,
+    ) -> Result<bool, EvolveError> {
+        let awaited = self.is_awaited(key);
+        let device = self.device_mut(device)?;
+        device.last_dseq = device.last_dseq.max(dseq);
+        if !device.adopted.contains(key) {
+            return Ok(false);
+        }
+        if outcome.state == AttemptState::InDoubt {
+            device.adopted_in_doubt.insert(key.clone());
+        } else {
+            device.adopted.remove(key);
+            device.adopted_in_doubt.remove(key);
+        }
+        Ok(!awaited)
+    }
+
+    fn end(
+        &mut self,
+        now: i64,
+        key: &CommandKey,
+        device_id: &DeviceId,
+        dseq: u64,
+        outcome: &Outcome,
+    ) -> Result<(), EvolveError> {
+        if self.end_adopted(key, device_id, dseq, outcome)? {
             return Ok(());
         }
         let (run_id, _, step) = self.step_mut(key)?;
-        let event = match outcome.state {
-            AttemptState::Succeeded | AttemptState::ResolvedDone => StepEvent::Finish,
-            AttemptState::InDoubt => StepEvent::Doubt,
-            AttemptState::FailedNoEffect | AttemptState::ResolvedNotDone if key.attempt < crate::MAX_ATTEMPTS => {
-                StepEvent::Retry
-            }
-            _ => StepEvent::Fail,
+        let event = match rules::after_outcome(outcome.state, key.attempt, crate::MAX_ATTEMPTS) {
+            // Another attempt would meet the same sample; a person must look at it first (REL-15).
+            StepEvent::Retry if outcome.sample_in_doubt => StepEvent::Fail,
+            event => event,
         };
         step.state = step.state.next(event)?;
         step.achieved = event == StepEvent::Finish;
@@ -450,6 +538,35 @@ impl State {
         if let Some(intent) = intent {
             self.place_sample(&intent, outcome);
         }
+        self.release_hold(&run_id)
+    }
+
+    /// A run is held while a step of it is in doubt, and no longer.
+    fn release_hold(&mut self, run_id: &RunId) -> Result<(), EvolveError> {
+        let run = self.run_mut(run_id)?;
+        if run.state == RunState::Held && !run.steps.iter().any(|step| step.state == StepState::InDoubt) {
+            run.state = run.state.next(RunEvent::Release)?;
+            run.message.clear();
+        }
+        Ok(())
+    }
+
+    fn void(&mut self, now: i64, step_id: &ppu_core::StepId, device: &DeviceId) -> Result<(), EvolveError> {
+        let (_, _, step) = self.step_mut(&CommandKey { step: step_id.clone(), attempt: 1 })?;
+        step.state = step.state.next(StepEvent::Void)?;
+        step.ended_ms = now;
+        step.message = step.void_wanted.clone().unwrap_or_else(|| "its ledger was retired".to_owned());
+        let key = CommandKey { step: step_id.clone(), attempt: step.attempts };
+        self.free(now, device, &key)
+    }
+
+    fn locate(&mut self, id: &SampleId, position: Option<&PositionId>) -> Result<(), EvolveError> {
+        let sample = self.samples.get_mut(id).ok_or_else(|| unknown("sample", id))?;
+        sample.position = position.cloned();
+        sample.in_doubt = false;
+        sample.may_be_at.clear();
+        // What was taken out of the lab does not come back by itself.
+        sample.used |= position.is_none();
         Ok(())
     }
 
@@ -468,13 +585,18 @@ impl State {
     fn place_sample(&mut self, intent: &Intent, outcome: &Outcome) {
         let Some(sample) = intent.sample.as_ref().and_then(|id| self.samples.get_mut(id)) else { return };
         let is_transfer = intent.capability == plan::TRANSFER.0;
+        if outcome.sample_in_doubt {
+            sample.may_be_at = intent.positions.iter().cloned().chain(sample.position.take()).collect();
+            sample.in_doubt = true;
+            return;
+        }
         if let Some(position) = &outcome.sample_position {
             sample.position = Some(position.clone());
         } else if is_transfer && outcome.state.is_done() {
             sample.position = intent.positions.get(1).cloned();
         } else if is_transfer && !outcome.state.allows_next_attempt() {
             // A movement that failed in part leaves the sample nobody knows where.
-            sample.position = None;
+            sample.may_be_at = intent.positions.iter().cloned().chain(sample.position.take()).collect();
             sample.in_doubt = true;
         }
     }
@@ -487,14 +609,20 @@ impl State {
         resolution: &Resolution,
         sample_position: Option<&PositionId>,
     ) -> Result<(), EvolveError> {
+        let awaited = self.is_awaited(key);
+        let mut adopted = false;
+        for device in self.devices.values_mut() {
+            adopted |= device.adopted.remove(key);
+            device.adopted_in_doubt.remove(key);
+        }
+        if adopted && !awaited {
+            return Ok(());
+        }
         let (run_id, _, step) = self.step_mut(key)?;
-        let (event, state) = match verdict {
-            Verdict::Done => (StepEvent::Finish, AttemptState::ResolvedDone),
-            Verdict::NotDone => (StepEvent::Retry, AttemptState::ResolvedNotDone),
-            Verdict::Scrapped => (StepEvent::Fail, AttemptState::ResolvedScrapped),
-        };
+        let (event, state) = rules::after_verdict(verdict);
         step.state = step.state.next(event)?;
         step.achieved = verdict == Verdict::Done;
+        step.signed = None;
         step.ended_ms = now;
         step.message = format!("{state} by {}: {}", resolution.who, resolution.inspected);
         let intent = step.intent.clone();
@@ -507,15 +635,11 @@ impl State {
                 message: String::new(),
                 code: String::new(),
                 sample_position: sample_position.cloned(),
+                sample_in_doubt: false,
             };
             self.place_sample(&intent, &outcome);
         }
-        let run = self.run_mut(&run_id)?;
-        if run.state == RunState::Held && !run.steps.iter().any(|step| step.state == StepState::InDoubt) {
-            run.state = run.state.next(RunEvent::Release)?;
-            run.message.clear();
-        }
-        Ok(())
+        self.release_hold(&run_id)
     }
 
     fn finish(&mut self, now: i64, id: &RunId, event: RunEvent, reason: &str) -> Result<(), EvolveError> {

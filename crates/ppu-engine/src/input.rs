@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use ppu_core::protocol::Protocol;
 use ppu_core::{
-    AttemptState, CampaignId, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, SampleId, TrialId,
+    AttemptState, CampaignId, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, RunId, SampleId, StepId,
+    TrialId,
 };
 
 use crate::event::{Outcome, ProposedTrial, Resolution, Verdict};
@@ -49,6 +50,14 @@ pub enum Input {
         boot: u64,
         /// Identity of the ledger.
         ledger_id: String,
+        /// Random number of this start of the driver, as hexadecimal digits.
+        boot_nonce: String,
+        /// Last sequence in the ledger.
+        last_dseq: u64,
+        /// Why the ledger cannot be believed; empty when it can.
+        memory_doubt: String,
+        /// Whether the device was made safe and waits for a person's clear.
+        aborted: bool,
         /// What is not closed there.
         inventory: Vec<InventoryLine>,
     },
@@ -93,10 +102,91 @@ pub enum Input {
         /// Where the sample is now.
         sample_position: Option<PositionId>,
     },
+    /// The device was made safe and starts nothing until a person clears it.
+    DeviceAborted {
+        /// The device.
+        device: DeviceId,
+        /// Why.
+        reason: String,
+    },
+    /// A person's clear is durable at the driver.
+    Cleared {
+        /// The device.
+        device: DeviceId,
+        /// Who.
+        who: String,
+        /// What was checked before.
+        reason: String,
+    },
+    /// A driver has the tombstone of a step.
+    Voided {
+        /// The step.
+        step: StepId,
+        /// The device.
+        device: DeviceId,
+        /// Sequence of the tombstone.
+        dseq: u64,
+    },
+    /// A person ends a run.
+    StopRun {
+        /// The run.
+        run: RunId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person ends a step that is not over.
+    SkipStep {
+        /// The step.
+        step: StepId,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person declares the ledger of a driver dead.
+    RetireLedger {
+        /// The device.
+        device: DeviceId,
+        /// Identity of the ledger; empty for the one that is known last.
+        ledger_id: String,
+        /// Who.
+        who: String,
+        /// How the device was isolated.
+        isolated: String,
+        /// Attempts that certainly never began.
+        void: Vec<CommandKey>,
+    },
+    /// A person says where a sample is.
+    LocateSample {
+        /// The sample.
+        sample: SampleId,
+        /// Its position; `None` where it was taken out of the lab.
+        position: Option<PositionId>,
+        /// Who.
+        who: String,
+        /// What was inspected.
+        inspected: String,
+    },
+    /// A person signs a verdict on a doubt, before the driver is told.
+    SignDoubt {
+        /// The attempt.
+        key: CommandKey,
+        /// The verdict.
+        verdict: Verdict,
+        /// The record behind it.
+        resolution: Resolution,
+    },
+    /// The wall clock jumped.
+    ClockJumped {
+        /// By how many milliseconds.
+        by_ms: i64,
+    },
     /// A driver closed its records of a run.
     Closed {
         /// The run.
-        run: ppu_core::RunId,
+        run: RunId,
         /// The device.
         device: DeviceId,
     },
@@ -124,6 +214,8 @@ pub enum Input {
         who: String,
         /// Why.
         reason: String,
+        /// Whether its runs are stopped as well.
+        stop_runs: bool,
     },
     /// The next candidates, or why there are none.
     Proposal {

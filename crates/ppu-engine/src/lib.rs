@@ -16,7 +16,9 @@ mod evolve;
 pub mod input;
 pub mod lifecycle;
 mod outstanding;
+mod person;
 mod priority;
+pub mod rules;
 mod settle;
 pub mod state;
 

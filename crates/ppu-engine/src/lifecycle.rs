@@ -127,19 +127,22 @@ life_cycle! {
     /// One node of a plan. A failed attempt without effect brings it back to waiting for the next attempt.
     StepState ("step") by StepEvent:
     states { Waiting, Intended, Accepted, InDoubt, Done, Failed, Skipped }
-    events { Intend, Promise, Finish, Doubt, Retry, Fail, Skip }
+    events { Intend, Promise, Finish, Doubt, Retry, Fail, Skip, Void }
     Waiting  + Intend  => Intended,
     Waiting  + Skip    => Skipped,
     Waiting  + Finish  => Done,
+    Waiting  + Void    => Skipped,
     Intended + Promise => Accepted,
     Intended + Finish  => Done,
     Intended + Doubt   => InDoubt,
     Intended + Retry   => Waiting,
     Intended + Fail    => Failed,
+    Intended + Void    => Skipped,
     Accepted + Finish  => Done,
     Accepted + Doubt   => InDoubt,
     Accepted + Retry   => Waiting,
     Accepted + Fail    => Failed,
+    Accepted + Void    => Skipped,
     InDoubt  + Finish  => Done,
     InDoubt  + Retry   => Waiting,
     InDoubt  + Fail    => Failed,

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use ppu_core::{CampaignId, DeviceId, RunId, TrialId};
+use ppu_core::{CampaignId, DeviceId, RunId, StepId, TrialId};
 
 use crate::Engine;
 use crate::lifecycle::{CampaignState, LinkState, StepState, TrialState};
@@ -28,6 +28,20 @@ pub enum Effect {
         /// The trial.
         trial: TrialId,
     },
+    /// Have the tombstone of a step made by its driver, which ends an attempt that is under way (REL-6).
+    VoidStep {
+        /// The step.
+        step: StepId,
+        /// The device that was told of it.
+        device: DeviceId,
+        /// Where the step stands: after an attempt has ended it is asked again.
+        state: StepState,
+    },
+    /// Let a device start again whose ledger was in doubt and of which nothing is open or in doubt any more.
+    ClearMemoryDoubt {
+        /// The device.
+        device: DeviceId,
+    },
     /// Let a driver forget a run that is over.
     CloseRun {
         /// The run.
@@ -44,6 +58,8 @@ impl Effect {
             Effect::Execute(intent) => format!("execute {}", intent.key),
             Effect::Propose { campaign, round, .. } => format!("propose {campaign} {round}"),
             Effect::Analyse { trial } => format!("analyse {trial}"),
+            Effect::VoidStep { step, device, state } => format!("void {step} {device} {state:?}"),
+            Effect::ClearMemoryDoubt { device } => format!("clear {device}"),
             Effect::CloseRun { run, device } => format!("close {run} {device}"),
         }
     }
@@ -56,9 +72,24 @@ impl Engine {
         let state = &self.state;
         let attached = |id: &DeviceId| state.devices.get(id).is_some_and(|device| device.link == LinkState::Attached);
         for (_, run) in state.live() {
-            let intended = run.steps.iter().filter(|step| step.state == StepState::Intended);
-            let intents = intended.filter_map(|step| step.intent.clone()).filter(|intent| attached(&intent.device));
-            effects.extend(intents.map(Effect::Execute));
+            for step in &run.steps {
+                let Some(intent) = step.intent.as_ref().filter(|intent| attached(&intent.device)) else { continue };
+                match step.state {
+                    StepState::Waiting | StepState::Intended | StepState::Accepted if step.void_wanted.is_some() => {
+                        let (step_id, device) = (intent.key.step.clone(), intent.device.clone());
+                        effects.push(Effect::VoidStep { step: step_id, device, state: step.state });
+                    }
+                    StepState::Intended => effects.push(Effect::Execute(intent.clone())),
+                    _ => {}
+                }
+            }
+        }
+        for (id, device) in state.devices.iter().filter(|(id, _)| attached(id)) {
+            // What a person made safe, a person clears.
+            let settled = device.memory_doubt.is_some() && device.aborted.is_none() && device.adopted.is_empty();
+            if settled && state.may_clear(id).is_ok() {
+                effects.push(Effect::ClearMemoryDoubt { device: id.clone() });
+            }
         }
         for (id, campaign) in &state.campaigns {
             for trial in campaign

@@ -101,20 +101,23 @@ fn plan_trial(state: &State, campaign: &Campaign, id: &TrialId, candidate: &ppu_
 
 fn next_of_run(id: &RunId, run: &Arc<Run>) -> Option<Event> {
     if run.state == RunState::Queued {
-        return None;
+        return run.stopping.as_ref().map(|why| Event::RunAborted { run: id.clone(), reason: why.clone() });
+    }
+    if let Some(why) = &run.stopping
+        && let Some(event) = next_to_stop(id, run, why)
+    {
+        return Some(event);
     }
     let failed = run.steps.iter().enumerate().find(|(index, step)| {
         step.state == StepState::Failed || (step.state == StepState::Skipped && !run.plan.steps[*index].cleanup)
     });
     if failed.is_some() {
-        let hopeless = run
-            .plan
-            .steps
-            .iter()
-            .zip(&run.steps)
-            .find(|(plan, step)| !plan.cleanup && step.state == StepState::Waiting);
-        if let Some((plan, _)) = hopeless {
-            return Some(skip(id, &plan.name, "an earlier step failed"));
+        let hopeless = (0..run.steps.len()).find(|index| {
+            let step = &run.steps[*index];
+            !run.plan.steps[*index].cleanup && step.state == StepState::Waiting && step.void_wanted.is_none()
+        });
+        if let Some(index) = hopeless {
+            return Some(skip(id, run, index, "an earlier step failed"));
         }
     }
     if let Some((name, _)) =
@@ -135,15 +138,33 @@ fn next_of_run(id: &RunId, run: &Arc<Run>) -> Option<Event> {
             let device = step.device.as_ref().map_or(String::new(), |device| format!(" on {device}"));
             let code = if step.code.is_empty() { String::new() } else { format!(" ({})", step.code) };
             let reason = format!("step {}{device}: {}{code}", plan.name, step.message);
-            Some(Event::RunFailed { run: id.clone(), reason })
+            Some(match &run.stopping {
+                Some(why) => Event::RunAborted { run: id.clone(), reason: why.clone() },
+                None => Event::RunFailed { run: id.clone(), reason },
+            })
         }
     }
 }
 
-/// A step that will not be done, and what it was for does not hold.
-pub(crate) fn skip(run: &RunId, name: &str, reason: &str) -> Event {
-    let step = StepId::of(run, name).expect("step names are checked when the protocol is filled in");
-    Event::StepSkipped { step, achieved: false, reason: reason.to_owned() }
+/// What a person's end of a run does to the step that comes next: what was never sent is skipped, what was needs its
+/// tombstone. Cleanup goes on, because it is what brings sample and devices back.
+fn next_to_stop(id: &RunId, run: &Run, why: &str) -> Option<Event> {
+    let open = (0..run.steps.len()).find(|index| {
+        let step = &run.steps[*index];
+        !run.plan.steps[*index].cleanup && !step.state.is_over() && step.void_wanted.is_none()
+    })?;
+    Some(skip(id, run, open, why))
+}
+
+/// A step that will not be done, and what it was for does not hold. Once it was intended, its driver must hold the
+/// tombstone first (REL-6): "unknown" is no proof that the command is not still on its way.
+pub(crate) fn skip(id: &RunId, run: &Run, index: usize, reason: &str) -> Event {
+    let name = &run.plan.steps[index].name;
+    let step = StepId::of(id, name).expect("step names are checked when the protocol is filled in");
+    if run.steps[index].attempts == 0 {
+        return Event::StepSkipped { step, achieved: false, reason: reason.to_owned() };
+    }
+    Event::StepVoidWanted { step, who: "scheduler".to_owned(), reason: reason.to_owned() }
 }
 
 fn lease_is_used_up(run: &Run, name: &str) -> bool {

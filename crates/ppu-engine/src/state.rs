@@ -6,10 +6,11 @@ use std::sync::Arc;
 use ppu_core::campaign::CampaignSpec;
 use ppu_core::lab::{DeviceModel, LabModel};
 use ppu_core::{
-    Arguments, CampaignId, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, RunId, SampleId, TrialId,
+    Arguments, CampaignId, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, RunId, SampleId, StepId,
+    TrialId,
 };
 
-use crate::event::{ArtifactRef, ProposedTrial};
+use crate::event::{ArtifactRef, ProposedTrial, Resolution, Verdict};
 use crate::lifecycle::{CampaignState, LeaseState, LinkState, RunState, StepState, TrialState};
 
 /// A device and its driver.
@@ -37,6 +38,18 @@ pub struct Device {
     pub commands: u64,
     /// Live attempts of the driver that the journal did not know.
     pub adopted: BTreeSet<CommandKey>,
+    /// The adopted ones that are in doubt: a person must say what became of them.
+    pub adopted_in_doubt: BTreeSet<CommandKey>,
+    /// Why it starts nothing until a person clears it: it was made safe.
+    pub aborted: Option<String>,
+    /// Why its ledger cannot be believed, until a person clears it.
+    pub memory_doubt: Option<String>,
+    /// The last start of the driver that was seen: its count and its random number.
+    pub boot: (u64, String),
+    /// Largest sequence of the driver's ledger that the journal knows.
+    pub last_dseq: u64,
+    /// Ledgers of it that a person has retired, with the reason.
+    pub retired: BTreeMap<String, String>,
     /// The run that holds it, and by which lease.
     pub lease: Option<(RunId, String)>,
 }
@@ -52,6 +65,8 @@ pub struct Sample {
     pub used: bool,
     /// Whether its whereabouts or state must be inspected before it may be used.
     pub in_doubt: bool,
+    /// Positions where it may be while nobody knows: nothing else is put there (REL-11).
+    pub may_be_at: Vec<PositionId>,
 }
 
 /// One closed-loop search.
@@ -129,6 +144,10 @@ pub struct RunStep {
     pub started_ms: i64,
     /// When it ended.
     pub ended_ms: i64,
+    /// Why a person wants it not to be done; it is skipped once its driver has the tombstone.
+    pub void_wanted: Option<String>,
+    /// The first of two signatures under a verdict on its doubt.
+    pub signed: Option<(Verdict, Resolution)>,
 }
 
 /// What an attempt asks for.
@@ -190,6 +209,8 @@ pub struct Run {
     pub unclosed: BTreeSet<DeviceId>,
     /// Why it failed or is held.
     pub message: String,
+    /// Who ends it and why, once a person has.
+    pub stopping: Option<String>,
 }
 
 impl Run {
@@ -269,6 +290,29 @@ impl State {
     /// Live runs in the order of submission.
     pub fn live(&self) -> impl Iterator<Item = (&RunId, &Arc<Run>)> {
         self.live_runs.iter().filter_map(|id| Some((id, self.runs.get(id)?)))
+    }
+
+    /// The specification of the command that an attempt carries out, as its device announces it.
+    pub fn spec_of(&self, intent: &Intent) -> Option<&ppu_core::CommandSpec> {
+        let device = self.devices.get(&intent.device)?;
+        device.manifest.as_ref()?.command(&intent.capability, &intent.command)
+    }
+
+    /// The step of an id.
+    pub fn step(&self, step: &StepId) -> Option<(&RunId, &RunStep)> {
+        let (run, name) = step.parts();
+        let (id, run) = self.runs.get_key_value(&RunId::new(run).ok()?)?;
+        Some((id, &run.steps[run.index(name)?]))
+    }
+
+    /// Whether a device may start something: in session, not at work, not made safe, its ledger believed, and holding
+    /// nothing that the journal does not know.
+    pub fn may_start(&self, device: &Device) -> bool {
+        device.link == LinkState::Attached
+            && device.busy.is_none()
+            && device.adopted.is_empty()
+            && device.aborted.is_none()
+            && device.memory_doubt.is_none()
     }
 
     /// The run and step index of an attempt, where the journal knows the step.

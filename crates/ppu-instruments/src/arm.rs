@@ -137,6 +137,14 @@ impl Arm {
                     }
                     // A place that was begun a moment ago may not be counted yet; it must never be begun twice.
                     if self.player().await? != Player::Playing {
+                        // Seen twice, because one answer may be damaged.
+                        if !self.holds_something().await? && !self.holds_something().await? {
+                            let message = format!(
+                                "the gripper closed on nothing at {}: the sample is not there; nothing was put down at {}",
+                                way.from, way.to
+                            );
+                            return Err(partial(codes::ARM_EMPTY, message));
+                        }
                         self.play("place", way.to, attention).await?;
                     }
                     self.wait_for(Progress::Placed, way, before, attention).await?;
@@ -155,7 +163,7 @@ impl Arm {
     async fn play(&mut self, verb: &str, position: &PositionId, attention: &Attention) -> Result<(), Fault> {
         // Nothing has moved before a pick; before a place the sample hangs in the gripper.
         let fault = |code, message: String| match verb {
-            "pick" => refused(code, message),
+            "pick" => attention.nothing_happened(code, message),
             _ => partial(code, format!("{message}; the gripper holds the sample")),
         };
         let program = program(verb, position);
@@ -181,6 +189,7 @@ impl Arm {
             }
             attention.pause(POLL).await;
         }
+        attention.telling();
         let reply = self.dashboard.command("play").await?;
         if reply.starts_with("Starting program") {
             Ok(())
@@ -228,45 +237,88 @@ impl Arm {
                 return Err(partial(codes::ARM_PART_WAY, message));
             }
             if player != Player::Playing && !begun && waited_for_start {
-                if player == Player::Paused {
-                    self.stop(way).await?;
-                }
-                return Err(not_started(goal, way));
+                return Err(self.give_up_unbegun(goal, way, before, player, attention).await?);
             }
             // What is given up is stopped first, so that it cannot go on when somebody answers a popup.
             if player == Player::Paused && waited_for_start {
-                self.stop(way).await?;
-                let message = format!(
-                    "the program from {} to {} was paused, perhaps by a popup, and is stopped",
-                    way.from, way.to
-                );
-                return Err(partial(codes::ARM_PART_WAY, message));
+                return self.give_up(way, "was paused, perhaps by a popup,").await;
             }
             if timer.has_passed(self.settings.program_limit_s) {
-                self.stop(way).await?;
-                let message = format!("the program from {} to {} took too long and is stopped", way.from, way.to);
-                return Err(partial(codes::ARM_PART_WAY, message));
+                return self.give_up(way, "took too long").await;
             }
             attention.pause(POLL).await;
         }
     }
 
+    /// A program that was told to play and has not begun. Only counters that stand as before, with the player stopped,
+    /// prove that nothing happened.
+    async fn give_up_unbegun(
+        &mut self,
+        goal: Progress,
+        way: Way<'_>,
+        before: Counters,
+        player: Player,
+        attention: &Attention,
+    ) -> Result<Fault, Fault> {
+        if player == Player::Paused
+            && let unconfirmed @ Fault::Silent { .. } = self.stop(way).await?
+        {
+            return Ok(unconfirmed);
+        }
+        let (player, progress) = (self.player().await?, Progress::of(before, self.counters().await?));
+        Ok(match (goal, progress) {
+            (Progress::Picked, Progress::NothingBegun) if player == Player::Stopped => {
+                let message = format!("`play` was taken, but the pick at {} does not run; look for a popup", way.from);
+                attention.nothing_happened(codes::ARM_NOT_STARTED, message)
+            }
+            (Progress::Placed, Progress::Picked) if player == Player::Stopped => {
+                let message =
+                    format!("`play` was taken, but the place at {} does not run; the gripper holds the sample", way.to);
+                partial(codes::ARM_NOT_STARTED, message)
+            }
+            _ => {
+                let message = format!(
+                    "the arm began on the way from {} to {} while it was given up ({})",
+                    way.from,
+                    way.to,
+                    in_words(progress)
+                );
+                silent(codes::ARM_PART_WAY, message)
+            }
+        })
+    }
+
+    /// Stops a program that is given up: what the arm has not confirmed to be stopped is not over.
+    async fn give_up(&mut self, way: Way<'_>, why: &str) -> Result<(), Fault> {
+        Err(match self.stop(way).await? {
+            Fault::Aborted { .. } => {
+                let message = format!("the program from {} to {} {why} and is stopped", way.from, way.to);
+                partial(codes::ARM_PART_WAY, message)
+            }
+            unconfirmed => unconfirmed,
+        })
+    }
+
+    /// An arm in a protective stop holds its program, which would go on when somebody unlocks it: it is stopped as well.
     async fn check_safety(&mut self, way: Way<'_>, progress: Progress) -> Result<(), Fault> {
         let safety = self.safety_status().await?;
         if matches!(safety.as_str(), "NORMAL" | "REDUCED") {
             return Ok(());
         }
-        let message = format!("{safety} on the way from {} to {} ({})", way.from, way.to, in_words(progress));
+        let stop = self.stop(way).await?;
+        let message = format!("{safety} on the way from {} to {} ({}): {stop}", way.from, way.to, in_words(progress));
         Err(partial(codes::ARM_PROTECTIVE_STOP, message))
     }
 
+    /// Tells the arm to stop. The fault is an abort if the arm confirms it, and silence if it does not.
     async fn stop(&mut self, way: Way<'_>) -> Result<Fault, Fault> {
         let reply = self.dashboard.command("stop").await?;
         let message = format!("stopped on the way from {} to {} ({reply}); look where the sample is", way.from, way.to);
         if reply.starts_with("Stopped") {
             Ok(Fault::Aborted { message })
         } else {
-            Ok(partial(codes::ARM_PART_WAY, message))
+            let message = format!("the arm was told to stop on the way from {} to {}: `{reply}`", way.from, way.to);
+            Ok(silent(codes::ARM_PART_WAY, message))
         }
     }
 
@@ -276,6 +328,10 @@ impl Arm {
             way.from, way.to
         );
         silent(codes::ARM_PART_WAY, message)
+    }
+
+    async fn holds_something(&mut self) -> Result<bool, Fault> {
+        Ok(rtde::read_gripper(&self.rtde).await?)
     }
 
     async fn counters(&mut self) -> Result<Counters, Fault> {
@@ -324,20 +380,6 @@ fn in_words(progress: Progress) -> &'static str {
     }
 }
 
-fn not_started(goal: Progress, way: Way<'_>) -> Fault {
-    match goal {
-        Progress::Picked => {
-            let message = format!("`play` was taken, but the pick at {} does not run; look for a popup", way.from);
-            refused(codes::ARM_NOT_STARTED, message)
-        }
-        _ => {
-            let message =
-                format!("`play` was taken, but the place at {} does not run; the gripper holds the sample", way.to);
-            partial(codes::ARM_NOT_STARTED, message)
-        }
-    }
-}
-
 fn way(request: &Request) -> Result<Way<'_>, Fault> {
     match request.positions.as_slice() {
         [from, to] if request.command == "move" && from != to => Ok(Way { from, to }),
@@ -377,7 +419,10 @@ impl Instrument for Arm {
     async fn execute(&mut self, request: &Request, attention: &Attention) -> Result<Done, Fault> {
         let way = way(request)?;
         match self.planned.take() {
-            Some((key, before)) if key == request.key => self.carry(way, before, true, attention).await,
+            Some((key, before)) if key == request.key => {
+                let outcome = self.carry(way, before, true, attention).await;
+                outcome.map_err(|fault| attention.honest(fault))
+            }
             _ => Err(refused(codes::UNKNOWN_COMMAND, "the transfer was not prepared")),
         }
     }
@@ -422,7 +467,11 @@ impl Instrument for Arm {
     async fn attend(&mut self, request: &Request, snapshot: &[u8], attention: &Attention) -> Result<Done, Fault> {
         let way = way(request)?;
         match common::decode_snapshot::<Counters>(snapshot) {
-            Some(before) => self.carry(way, before, false, attention).await,
+            Some(before) => {
+                attention.telling();
+                let outcome = self.carry(way, before, false, attention).await;
+                outcome.map_err(|fault| attention.honest(fault))
+            }
             None => Err(silent(codes::ARM_PART_WAY, format!("no readable snapshot of {}", request.key))),
         }
     }
@@ -432,15 +481,18 @@ impl Instrument for Arm {
         let mode = self.robot_mode().await.map_err(before_start)?;
         let safety = self.safety_status().await.map_err(before_start)?;
         let player = self.player().await.map_err(before_start)?;
+        let holds = self.holds_something().await.map_err(before_start)?;
         Ok(vec![
             text("robot_mode", mode),
             text("safety_status", safety),
             Reading { name: "program_running", value: Value::Flag(player == Player::Playing) },
+            Reading { name: "gripper_holding", value: Value::Flag(holds) },
         ])
     }
 
     async fn make_safe(&mut self, reason: &str) -> Result<String, Fault> {
-        if self.player().await? != Player::Playing {
+        // A paused program would go on when somebody answers its popup.
+        if self.player().await? == Player::Stopped {
             return Ok(format!("{reason}: no program runs, the gripper keeps its grip"));
         }
         match self.dashboard.command("stop").await? {
@@ -458,6 +510,8 @@ pub(crate) fn manifest() -> Manifest {
         specs::command("move", ActionClass::Queryable, 45.0, "Carries a sample from one position to another.");
     transfer.results =
         vec![specs::result("duration", Unit::Second, "Time from pick to place; missing if contact was lost.")];
+    let otherwise = "the gripper holds something already";
+    transfer.requires = vec![specs::must_be("gripper_holding", Value::Flag(false), otherwise)];
     Manifest {
         driver: DRIVER.to_owned(),
         model: "Universal Robots UR5e".to_owned(),
@@ -466,6 +520,7 @@ pub(crate) fn manifest() -> Manifest {
             specs::property("robot_mode", Unit::One, "Mode of the robot; RUNNING when it can move."),
             specs::property("safety_status", Unit::One, "State of the safety system; NORMAL when nothing stopped it."),
             specs::property("program_running", Unit::One, "Whether a program runs."),
+            specs::property("gripper_holding", Unit::One, "Whether the gripper feels an object."),
         ],
     }
 }

@@ -81,52 +81,65 @@ impl Balance {
     }
 
     /// Sends a command that the balance answers when it is still, and repeats it while it is not.
+    ///
+    /// Zero and tare act. Their refusal is believed only while every question had its answer: a zero whose answer was
+    /// lost may have been set, whatever the balance says to its repetition.
     async fn when_stable(&mut self, command: &str, attention: &Attention) -> Result<Reply, Fault> {
+        let acts = command != "S";
+        let mut unheard = false;
         let timer = LabTimer::start(attention);
         // The balance itself waits for a stable weight; this much lab time passes before it gives up.
         let within = ANSWER_WITHIN + Duration::from_secs_f64(self.settings.stable_within_s / attention.clock_rate);
         loop {
-            match self.ask(command, within).await? {
-                Reply::NotNow { .. } => {}
+            if acts {
+                attention.telling();
+            }
+            let (code, message) = match self.ask(command, within, &mut unheard).await? {
+                Reply::NotNow { .. } if attention.should_abort() => {
+                    return Err(Fault::Aborted { message: format!("`{command}` was given up while the load moved") });
+                }
+                Reply::NotNow { .. } if !timer.has_passed(self.settings.patience_s) => {
+                    attention.pause(POLL).await;
+                    continue;
+                }
+                Reply::NotNow { .. } => {
+                    let patience_s = self.settings.patience_s;
+                    (codes::BALANCE_UNSTABLE, format!("no stable weight for `{command}` within {patience_s} s"))
+                }
                 Reply::Overload { .. } => {
-                    return Err(refused(codes::BALANCE_RANGE, format!("`{command}`: the balance is overloaded")));
+                    (codes::BALANCE_RANGE, format!("`{command}`: the balance is overloaded"))
                 }
                 Reply::Underload { .. } => {
-                    return Err(refused(codes::BALANCE_RANGE, format!("`{command}`: the balance is underloaded")));
+                    (codes::BALANCE_RANGE, format!("`{command}`: the balance is underloaded"))
                 }
-                Reply::Defect(defect) => {
-                    return Err(refused(codes::BALANCE_DEFECT, format!("the balance reports error {defect}")));
-                }
+                Reply::Defect(defect) => (codes::BALANCE_DEFECT, format!("the balance reports error {defect}")),
                 Reply::WrongParameter { .. } => {
-                    return Err(refused(ppu_driver::codes::DEVICE_REFUSED, format!("the balance refuses `{command}`")));
+                    (ppu_driver::codes::DEVICE_REFUSED, format!("the balance refuses `{command}`"))
                 }
                 answer => return Ok(answer),
+            };
+            if acts && unheard {
+                return Err(silent(code, format!("{message}; an earlier `{command}` had no answer")));
             }
-            if attention.should_abort() {
-                return Err(Fault::Aborted { message: format!("`{command}` was given up while the load moved") });
-            }
-            if timer.has_passed(self.settings.patience_s) {
-                let message = format!("no stable weight for `{command}` within {} s", self.settings.patience_s);
-                return Err(refused(codes::BALANCE_UNSTABLE, message));
-            }
-            attention.pause(POLL).await;
+            return Err(attention.nothing_happened(code, message));
         }
     }
 
     /// One question and its answer. After anything odd the line is left to fall silent and the serial number is asked
-    /// for, so that no late line can be taken for the answer.
-    async fn ask(&mut self, command: &str, within: Duration) -> Result<Reply, Unheard> {
+    /// for, so that no late line can be taken for the answer. `unheard` becomes true when a question went without one.
+    async fn ask(&mut self, command: &str, within: Duration, unheard: &mut bool) -> Result<Reply, Unheard> {
         let mut attempt = 1;
         loop {
-            let unheard = match self.ask_once(command, within).await {
+            let odd = match self.ask_once(command, within).await {
                 Ok(Reply::NotUnderstood(what)) => Unheard::Garbled(format!("`{command}` was answered with `{what}`")),
                 Ok(reply) => return Ok(reply),
-                Err(unheard) if unheard.may_ask_again() => unheard,
-                Err(unheard) => return Err(unheard),
+                Err(odd) if odd.may_ask_again() => odd,
+                Err(odd) => return Err(odd),
             };
+            *unheard = true;
             self.resync().await?;
             if attempt == ATTEMPTS {
-                return Err(unheard);
+                return Err(odd);
             }
             attempt += 1;
         }
@@ -158,6 +171,13 @@ impl Balance {
         Err(Unheard::Garbled(format!("only lines that do not answer `{command}` came")))
     }
 
+    async fn ask_serial(&mut self) -> Result<String, Fault> {
+        match self.ask("I4", ANSWER_WITHIN, &mut false).await? {
+            Reply::Text { text, .. } => Ok(text.trim().to_owned()),
+            other => Err(silent(ppu_driver::codes::BAD_REPLY, format!("`I4` was answered with {other:?}"))),
+        }
+    }
+
     /// Waits until the line is silent and asks who is there.
     async fn resync(&mut self) -> Result<(), Unheard> {
         dialogue::quieten(&mut self.port).await?;
@@ -177,19 +197,26 @@ impl Balance {
 
 impl Instrument for Balance {
     fn describe(&self) -> Manifest {
-        manifest()
+        self.settings.manifest()
     }
 
     async fn connect(&mut self) -> Result<String, Fault> {
         self.port.open().await?;
         dialogue::quieten(&mut self.port).await?;
-        match self.ask("I4", ANSWER_WITHIN).await? {
-            Reply::Text { text, .. } => {
-                self.serial = text.trim().to_owned();
-                Ok(self.serial.clone())
+        let serial = self.ask_serial().await?;
+        if self.serial.is_empty() {
+            // The line has no checksum: a serial number that everything later is compared with is heard twice.
+            let again = self.ask_serial().await?;
+            if again != serial {
+                let message = format!("`I4` was answered with `{serial}` and then with `{again}`");
+                return Err(silent(ppu_driver::codes::BAD_REPLY, message));
             }
-            other => Err(silent(ppu_driver::codes::BAD_REPLY, format!("`I4` was answered with {other:?}"))),
+            self.serial = serial;
+        } else if self.serial != serial {
+            let message = format!("the balance {serial} answers instead of {}", self.serial);
+            return Err(refused(ppu_driver::codes::WRONG_DEVICE, message));
         }
+        Ok(self.serial.clone())
     }
 
     async fn prepare(&mut self, request: &Request, _: &Attention) -> Result<Vec<u8>, Fault> {
@@ -221,7 +248,7 @@ impl Instrument for Balance {
     }
 
     async fn read(&mut self) -> Result<Vec<Reading>, Fault> {
-        match self.ask("SI", ANSWER_WITHIN).await.map_err(|unheard| before_start(unheard.into()))? {
+        match self.ask("SI", ANSWER_WITHIN, &mut false).await.map_err(|unheard| before_start(unheard.into()))? {
             Reply::Weight { stable, mass_mg } => Ok(vec![
                 Reading { name: "mass", value: Value::quantity(mass_mg, Unit::Milligram) },
                 Reading { name: "stable", value: Value::Flag(stable) },
@@ -238,21 +265,28 @@ impl Instrument for Balance {
 }
 
 /// What a balance can do.
-pub(crate) fn manifest() -> Manifest {
-    let class = ActionClass::Idempotent;
-    let mut weigh = specs::command("weigh", class, 10.0, "Weighs the sample; two stable readings must agree.");
-    weigh.results = vec![specs::result("mass", Unit::Milligram, "Mass on the pan, less zero and tare.")];
-    weigh.needs_sample = true;
-    let zero = specs::command("zero", class, 5.0, "Sets zero at a stable load.");
-    let tare = specs::command("tare", class, 5.0, "Takes the stable load as tare.");
-    Manifest {
-        driver: DRIVER.to_owned(),
-        model: "Mettler Toledo MT-SICS balance".to_owned(),
-        capabilities: vec![specs::capability("weighing", vec![weigh, zero, tare])],
-        properties: vec![
-            specs::property("mass", Unit::Milligram, "Mass on the pan at this moment."),
-            specs::property("stable", Unit::One, "Whether that mass was stable."),
-        ],
+impl BalanceSettings {
+    pub(crate) fn manifest(&self) -> Manifest {
+        let class = ActionClass::Idempotent;
+        let mut weigh = specs::command("weigh", class, 10.0, "Weighs the sample; two stable readings must agree.");
+        weigh.results = vec![specs::result("mass", Unit::Milligram, "Mass on the pan, less zero and tare.")];
+        weigh.needs_sample = true;
+        if let Some(least_mg) = self.least_sample_mg {
+            let otherwise = "the pan does not hold what could be a sample";
+            let limits = (least_mg, self.most_sample_mg);
+            weigh.requires = vec![specs::must_be_within("mass", Unit::Milligram, limits, otherwise)];
+        }
+        let zero = specs::command("zero", class, 5.0, "Sets zero at a stable load.");
+        let tare = specs::command("tare", class, 5.0, "Takes the stable load as tare.");
+        Manifest {
+            driver: DRIVER.to_owned(),
+            model: "Mettler Toledo MT-SICS balance".to_owned(),
+            capabilities: vec![specs::capability("weighing", vec![weigh, zero, tare])],
+            properties: vec![
+                specs::property("mass", Unit::Milligram, "Mass on the pan at this moment."),
+                specs::property("stable", Unit::One, "Whether that mass was stable."),
+            ],
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Instruments by the name of their driver: files, settings, manifests, and opening.
 
+use std::time::Duration;
+
 use ppu_core::problem::Source;
 use ppu_core::{Manifest, Problem, Problems};
 use ppu_driver::transport::{Connect, Port, SerialSettings};
@@ -111,10 +113,7 @@ pub fn manifest_with(driver: &str, settings: &toml::Table) -> Result<Manifest, O
     Ok(match driver {
         syringe_pump::DRIVER => checked::<syringe_pump::SyringePumpSettings>(driver, settings)?.manifest(),
         hotplate::DRIVER => checked::<hotplate::HotplateSettings>(driver, settings)?.manifest(),
-        balance::DRIVER => {
-            checked::<balance::BalanceSettings>(driver, settings)?;
-            balance::manifest()
-        }
+        balance::DRIVER => checked::<balance::BalanceSettings>(driver, settings)?.manifest(),
         furnace::DRIVER => checked::<furnace::FurnaceSettings>(driver, settings)?.manifest(),
         arm::DRIVER => {
             checked::<arm::ArmSettings>(driver, settings)?;
@@ -181,6 +180,46 @@ pub struct InstrumentFile {
     pub title: String,
     /// Settings of the driver; what is left out has its default.
     pub settings: toml::Table,
+    /// What happens when the scheduler falls silent for long.
+    pub watchdog: Watchdog,
+}
+
+/// The second watchdog of a device (REL-9): the scheduler was silent for longer than T2.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Watchdog {
+    /// T2; `None` where the device goes on by itself.
+    pub safe_after: Option<Duration>,
+    /// Whether a running command is told to end. One of class `Continuing` never is.
+    pub stops_running: bool,
+}
+
+impl Watchdog {
+    /// The defaults of the reliability reference, section 4.6. An arm makes a controlled stop and keeps its grip; the
+    /// motion of a pump ends by itself; a furnace and a scan go on; a plate holds its setpoint for a minute.
+    pub fn of_driver(driver: &str) -> Watchdog {
+        let (safe_after_s, stops_running) = match driver {
+            arm::DRIVER => (Some(5), true),
+            syringe_pump::DRIVER => (Some(5), false),
+            hotplate::DRIVER => (Some(60), true),
+            spectrometer::DRIVER => (Some(5), false),
+            _ => (None, false),
+        };
+        Watchdog { safe_after: safe_after_s.map(Duration::from_secs), stops_running }
+    }
+}
+
+/// Longest T2 that a file may set: an hour without a scheduler is no watchdog any more.
+const LONGEST_T2_S: f64 = 3_600.0;
+/// Shortest T2: T1, after which nothing new starts, comes first.
+const SHORTEST_T2_S: f64 = 3.0;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawWatchdog {
+    safe_after_s: Option<f64>,
+    #[serde(default)]
+    never: bool,
+    stops_running: Option<bool>,
 }
 
 #[derive(Deserialize)]
@@ -191,6 +230,7 @@ struct RawInstrumentFile {
     title: String,
     #[serde(default)]
     settings: toml::Table,
+    watchdog: Option<RawWatchdog>,
 }
 
 impl InstrumentFile {
@@ -217,7 +257,29 @@ impl InstrumentFile {
             let cure = "see the settings of this driver in its module documentation; units belong to the key";
             found.push(source.problem(line_of(text, &key), "settings", key.as_str(), message, cure));
         }
-        let file = InstrumentFile { driver: raw.driver.into_inner(), title: raw.title, settings: raw.settings };
+        let mut watchdog = Watchdog::of_driver(driver);
+        if let Some(given) = &raw.watchdog {
+            let wrong = match given.safe_after_s {
+                Some(_) if given.never => Some("`safe_after_s` and `never` exclude each other".to_owned()),
+                Some(after_s) if !(SHORTEST_T2_S..=LONGEST_T2_S).contains(&after_s) => {
+                    Some(format!("`safe_after_s` is {after_s}, but must be from {SHORTEST_T2_S} to {LONGEST_T2_S}"))
+                }
+                _ => None,
+            };
+            match wrong {
+                Some(message) => {
+                    let cure = "give the seconds without a scheduler after which the device is made safe, or `never = true`";
+                    found.push(source.problem(line_of(text, "safe_after_s"), "watchdog", "safe_after_s", message, cure));
+                }
+                None if given.never => watchdog.safe_after = None,
+                None => {
+                    watchdog.safe_after = given.safe_after_s.map(Duration::from_secs_f64).or(watchdog.safe_after);
+                }
+            }
+            watchdog.stops_running = given.stops_running.unwrap_or(watchdog.stops_running);
+        }
+        let (driver, title, settings) = (raw.driver.into_inner(), raw.title, raw.settings);
+        let file = InstrumentFile { driver, title, settings, watchdog };
         Problems::or(found, file)
     }
 

@@ -77,6 +77,8 @@ pub const ARM_PROGRAM: &str = "E0143";
 pub const ARM_NOT_STARTED: &str = "E0144";
 /// A program of the arm ended before its end.
 pub const ARM_PART_WAY: &str = "E0145";
+/// The gripper closed on nothing.
+pub const ARM_EMPTY: &str = "E0146";
 /// The diffractometer is not ready for automation.
 pub const XRD_NOT_READY: &str = "E0151";
 /// The diffractometer refused a request.
@@ -275,6 +277,13 @@ pub const ALL: &[Explanation] = &[
         "Look where the sample is, and resolve the step with what you see.",
     ),
     page(
+        ARM_EMPTY,
+        "the gripper closed on nothing",
+        "The sample was not at the position from which it should be carried; nothing was put down anywhere.",
+        "The arm stands still with an empty gripper. The sample is somewhere else than the lab believes.",
+        "Look where the sample is and tell the lab with `ppu locate`.",
+    ),
+    page(
         XRD_NOT_READY,
         "the diffractometer is not ready",
         "It is not under remote control, or it is measuring something else.",
@@ -413,6 +422,20 @@ pub const ALL: &[Explanation] = &[
         "The device was brought to its safe state on request.",
         "Yes: the safe state of the device is in the message.",
         "Clear the reason for the request, then release the device.",
+    ),
+    page(
+        kit::PRECONDITION,
+        "something was not as it must be before a command begins",
+        "Right before the start the device read otherwise than the step needs, such as an empty pan.",
+        "Yes: nothing was done. The sample is in doubt, because it is not what or where the lab believes.",
+        "Look where the sample is and tell the lab with `ppu locate`.",
+    ),
+    page(
+        kit::MEMORY_DOUBT,
+        "the driver's ledger is not the one that the journal knows",
+        "It was lost, or restored from an old copy, so it may have forgotten what it told the device.",
+        "The device starts nothing. What was under way is in doubt.",
+        "Resolve the doubts of the device with what you see, then `ppu clear` it.",
     ),
 ];
 

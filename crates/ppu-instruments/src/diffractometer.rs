@@ -61,7 +61,7 @@ impl Diffractometer {
     }
 
     /// Registers a sample at the slot and starts a scan of it.
-    async fn start(&mut self, id: &str, program: &str) -> Result<(), Fault> {
+    async fn start(&mut self, id: &str, program: &str, attention: &Attention) -> Result<(), Fault> {
         if let Some(left_over) = self.left_over.take() {
             self.remove(&left_over).await;
         }
@@ -71,10 +71,11 @@ impl Diffractometer {
         self.left_over = Some(id.to_owned());
         self.demand(&add).await.map_err(before_start)?;
         let measure = format!("@SAMPLE@MEASURE@SAMPLE_ID={id}@APPLICATION={program}@END");
+        attention.telling();
         match self.demand(&measure).await {
-            Err(fault @ Fault::Refused { .. }) => {
+            Err(Fault::Refused { code, message }) => {
                 self.remove(id).await;
-                Err(fault)
+                Err(attention.nothing_happened(code, message))
             }
             decided => decided,
         }
@@ -102,7 +103,7 @@ impl Diffractometer {
             ready_since = None;
             if timer.has_passed(self.settings.scan_limit_s) {
                 let message = format!("the scan {id} still runs after {:.0} s", timer.elapsed_s());
-                return Err(partial(codes::XRD_LATE, message));
+                return Err(silent(codes::XRD_LATE, message));
             }
             attention.pause(POLL).await;
         }
@@ -136,6 +137,10 @@ impl Diffractometer {
     /// Sends a request that acts, once.
     async fn demand(&self, request: &str) -> Result<(), Fault> {
         let message = self.uai.request(request, "STATUS").await?;
+        if message.contradicts(request) {
+            let message = format!("`{request}` was answered with `{message}`, which answers something else");
+            return Err(silent(ppu_driver::codes::BAD_REPLY, message));
+        }
         match message.field("STATUS") {
             Some("normal") => Ok(()),
             Some(status) if status.contains("fatal") => {
@@ -224,8 +229,11 @@ impl Instrument for Diffractometer {
             return Err(common::unknown_command(request));
         }
         let id = sample_id(&request.key);
-        self.start(&id, common::text(request, "program")?).await?;
-        self.await_result(&id, attention).await
+        let outcome = match self.start(&id, common::text(request, "program")?, attention).await {
+            Ok(()) => self.await_result(&id, attention).await,
+            Err(fault) => Err(fault),
+        };
+        outcome.map_err(|fault| attention.honest(fault))
     }
 
     /// A complete file of this id proves the scan; an instrument that measures can only be measuring this, because it was
@@ -265,7 +273,8 @@ impl Instrument for Diffractometer {
     }
 
     async fn attend(&mut self, request: &Request, _: &[u8], attention: &Attention) -> Result<Done, Fault> {
-        self.await_result(&sample_id(&request.key), attention).await
+        attention.telling();
+        self.await_result(&sample_id(&request.key), attention).await.map_err(|fault| attention.honest(fault))
     }
 
     async fn read(&mut self) -> Result<Vec<Reading>, Fault> {
@@ -293,6 +302,8 @@ impl DiffractometerSettings {
         scan.results = vec![specs::result("sample_id", Unit::One, "Name of the scan at the instrument.")];
         scan.artifacts = true;
         scan.needs_sample = true;
+        let otherwise = "there is no sample at the slot";
+        scan.requires = vec![specs::must_be("slot_occupied", Value::Flag(true), otherwise)];
         Manifest {
             driver: DRIVER.to_owned(),
             model: "Malvern Panalytical Aeris".to_owned(),

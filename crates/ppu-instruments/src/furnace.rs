@@ -16,7 +16,7 @@ use ppu_driver::transport::{Connect, SerialSettings};
 use ppu_driver::{Attention, Done, Fault, Instrument, Reading, Recovered, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, LabTimer, before_start, partial, refused};
+use crate::common::{self, LabTimer, before_start, partial, refused, silent};
 use crate::{codes, specs};
 
 use programme::{Anneal, from_word, to_word};
@@ -133,18 +133,34 @@ impl Furnace {
 
     /// Starts the programme that was written and stays until it is complete and the furnace is cold.
     async fn run_programme(&mut self, snapshot: &Snapshot, attention: &Attention) -> Result<Done, Fault> {
-        self.write(register::RUN, 1).await?;
+        attention.telling();
+        if let Err(error) = self.write(register::RUN, 1).await {
+            return Err(match error.fault() {
+                Fault::Refused { code, message } => attention.nothing_happened(code, message),
+                unknown => unknown,
+            });
+        }
         let timer = LabTimer::start(attention);
-        while self.mode().await.map_err(under_way)? == Mode::Reset {
+        while self.mode().await? == Mode::Reset {
             if timer.has_passed(START_S) {
-                return Err(refused(
-                    codes::FURNACE_NOT_STARTED,
-                    "the run command was taken, but the programmer stays in reset",
-                ));
+                return Err(self.give_up_unbegun(snapshot, attention).await?);
             }
             attention.pause(GAP).await;
         }
-        self.stay(snapshot, true, attention).await.map_err(under_way)
+        self.stay(snapshot, true, attention).await
+    }
+
+    /// A programme that was told to run and has not begun. It is reset, so that it cannot begin later; a furnace that has
+    /// not warmed proves that nothing happened.
+    async fn give_up_unbegun(&mut self, snapshot: &Snapshot, attention: &Attention) -> Result<Fault, Fault> {
+        self.reset(attention).await?;
+        let temperature_c = self.temperature().await?;
+        let message = "the run command was taken, but the programmer stays in reset";
+        if temperature_c > snapshot.start_c + WARMER_K {
+            let message = format!("{message}, and the furnace warmed to {temperature_c:.0} °C");
+            return Ok(silent(codes::FURNACE_NOT_STARTED, message));
+        }
+        Ok(attention.nothing_happened(codes::FURNACE_NOT_STARTED, message))
     }
 
     /// Stays with a programme. The highest temperature is reported only if the whole of the programme was watched.
@@ -157,7 +173,7 @@ impl Furnace {
         let mut completed_at = None;
         let mut peak_c = f64::NEG_INFINITY;
         loop {
-            self.check_sensor_while_running(snapshot).await?;
+            self.check_sensor_while_running(snapshot, attention).await?;
             let temperature_c = self.temperature().await?;
             peak_c = peak_c.max(temperature_c);
             let mode = self.mode().await?;
@@ -170,7 +186,7 @@ impl Furnace {
                     if timer.has_passed(since + cool_limit_s) {
                         let message =
                             format!("the anneal is complete, but the furnace is still at {temperature_c:.0} °C");
-                        return Err(partial(codes::FURNACE_LATE, message));
+                        return Err(silent(codes::FURNACE_LATE, message));
                     }
                 }
                 Mode::Reset => {
@@ -187,7 +203,7 @@ impl Furnace {
                 Mode::Run | Mode::Hold | Mode::HoldBack if timer.has_passed(run_limit_s) => {
                     let message =
                         format!("the programmer is in {} after {:.0} min", mode.word(), timer.elapsed_s() / 60.0);
-                    return Err(partial(codes::FURNACE_LATE, message));
+                    return Err(silent(codes::FURNACE_LATE, message));
                 }
                 Mode::Run | Mode::Hold | Mode::HoldBack => {}
             }
@@ -207,7 +223,7 @@ impl Furnace {
         let timer = LabTimer::start(attention);
         while self.mode().await? != Mode::Reset {
             if timer.has_passed(START_S) {
-                return Err(partial(codes::FURNACE_BUSY, "the programmer was told to reset and did not"));
+                return Err(silent(codes::FURNACE_BUSY, "the programmer was told to reset and did not"));
             }
             attention.pause(GAP).await;
         }
@@ -222,11 +238,11 @@ impl Furnace {
     }
 
     /// A furnace whose temperature is unknown must not be heated: its programme is reset.
-    async fn check_sensor_while_running(&mut self, snapshot: &Snapshot) -> Result<(), Fault> {
+    async fn check_sensor_while_running(&mut self, snapshot: &Snapshot, attention: &Attention) -> Result<(), Fault> {
         if self.status().await? & register::SENSOR_BREAK == 0 {
             return Ok(());
         }
-        self.write(register::RESET, 1).await?;
+        self.reset(attention).await?;
         let message = format!(
             "sensor break on the way to {} °C; the programme was reset, the temperature is unknown",
             snapshot.anneal.temperature_c
@@ -320,7 +336,8 @@ impl Furnace {
     async fn holds(&mut self, anneal: &Anneal) -> Result<bool, Fault> {
         let (_, writes) = programme::writes(anneal, self.settings.standby_c, self.settings.decimals);
         for (address, word) in writes {
-            if self.word(address).await? != word {
+            // A flipped bit must not make this anneal look like another one, so a difference is looked at again.
+            if self.word(address).await? != word && self.agreed(address, 0).await? != word {
                 return Ok(false);
             }
         }
@@ -410,7 +427,8 @@ impl Instrument for Furnace {
             return Err(refused(codes::FURNACE_PROGRAMME, "the controller no longer holds the programme in reset"));
         }
         let (anneal, _) = programme::writes(&asked, self.settings.standby_c, self.settings.decimals);
-        self.run_programme(&Snapshot { anneal, start_c, power_bit_clear: false }, attention).await
+        let snapshot = Snapshot { anneal, start_c, power_bit_clear: false };
+        self.run_programme(&snapshot, attention).await.map_err(|fault| attention.honest(fault))
     }
 
     async fn recover(&mut self, _: &Request, snapshot: &[u8], _: &Attention) -> Result<Recovered, Fault> {
@@ -427,10 +445,12 @@ impl Instrument for Furnace {
             Mode::Complete if temperature_c >= self.settings.idle_below_c => Recovered::Running,
             Mode::Complete => Recovered::Finished(Ok(report(&snapshot, None))),
             Mode::Reset => {
-                let power_failed = matches!(
-                    self.word(register::DIGITAL_INPUTS).await,
-                    Ok(word) if snapshot.power_bit_clear && word & register::POWER_FAILED != 0
-                );
+                // Not every configuration has the register; a line that is silent proves nothing at all.
+                let power_failed = match self.word(register::DIGITAL_INPUTS).await {
+                    Ok(word) => snapshot.power_bit_clear && word & register::POWER_FAILED != 0,
+                    Err(error) if error.is_refusal() => false,
+                    Err(error) => return Err(error.fault()),
+                };
                 // A programme that ends by itself stays in complete, so reset means: never run, or reset by somebody.
                 if power_failed {
                     Recovered::Unknown("the controller lost its power and is in reset".to_owned())
@@ -447,7 +467,10 @@ impl Instrument for Furnace {
 
     async fn attend(&mut self, request: &Request, snapshot: &[u8], attention: &Attention) -> Result<Done, Fault> {
         match common::decode_snapshot::<Snapshot>(snapshot) {
-            Some(snapshot) => self.stay(&snapshot, false, attention).await.map_err(under_way),
+            Some(snapshot) => {
+                attention.telling();
+                self.stay(&snapshot, false, attention).await.map_err(|fault| attention.honest(fault))
+            }
             None => Err(common::silent(codes::FURNACE_PROGRAMME, format!("no readable snapshot of {}", request.key))),
         }
     }
@@ -507,14 +530,6 @@ impl FurnaceSettings {
                 specs::property("mode", Unit::One, "Mode of the programmer: reset, run, hold, holdback or complete."),
             ],
         }
-    }
-}
-
-/// Once the run command was taken, a refused reading refuses nothing of the anneal: what became of it is unknown.
-fn under_way(fault: Fault) -> Fault {
-    match fault {
-        Fault::Refused { code, message } => Fault::Silent { code, message },
-        other => other,
     }
 }
 

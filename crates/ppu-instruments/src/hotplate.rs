@@ -13,7 +13,7 @@ use ppu_core::{ActionClass, Manifest, Unit, Value};
 use ppu_driver::transport::{Port, SerialSettings};
 use ppu_driver::{Attention, Done, Fault, Instrument, Reading, Recovered, Request};
 
-use crate::common::{self, LabTimer, before_start, partial, refused};
+use crate::common::{self, LabTimer, before_start, partial, silent};
 use crate::dialogue::{self, Unheard};
 use crate::{codes, specs};
 
@@ -37,6 +37,11 @@ const SPIN_S: f64 = 60.0;
 const WARM_S: f64 = 180.0;
 /// Rise of the plate temperature that proves heating, well above the resolution of 0.1 K.
 const WARM_K: f64 = 1.0;
+/// Kelvin by which two answers in a row may differ: a plate simulated at a thousand times real speed warms by some
+/// kelvin between them.
+const AGREE_K: f64 = 10.0;
+/// Pairs of answers that may disagree before the line is not believed any more.
+const AGREEMENTS: usize = 4;
 /// Share of the speed by which it may differ from its setting.
 const SPEED_TOLERANCE: f64 = 0.1;
 /// Below this a bar is taken to stand (the display shows 0 to 20 rpm for a bar that is braked).
@@ -61,7 +66,11 @@ impl Hotplate {
         let timer = LabTimer::start(attention);
         let (mut sum, mut looks) = (0.0, 0_u32);
         let fault = loop {
-            let speed = self.read_value(Channel::Speed).await?;
+            let mut speed = self.read_value(Channel::Speed).await?;
+            if (speed - speed_rpm).abs() > 2.0 * SPEED_TOLERANCE * speed_rpm {
+                // One digit of one answer may be wrong; what ends a stir is seen twice.
+                speed = self.read_value(Channel::Speed).await?;
+            }
             (sum, looks) = (sum + speed, looks + 1);
             if attention.should_abort() {
                 let message = format!("stirring was stopped after {:.0} s of {duration_s:.0} s", timer.elapsed_s());
@@ -102,8 +111,8 @@ impl Hotplate {
 
     /// Heats to a temperature and stays there. Returns as soon as the plate is seen to heat, or is warmer already.
     pub async fn set_temperature(&mut self, temperature_c: f64, attention: &Attention) -> Result<Done, Fault> {
-        self.write_setpoint("OUT_SP_1", Channel::TemperatureSetpoint, temperature_c, 0.5).await?;
-        let start = self.read_value(Channel::PlateTemperature).await?;
+        self.set(attention, "OUT_SP_1", Channel::TemperatureSetpoint, temperature_c, 0.5).await?;
+        let start = self.agreed(Channel::PlateTemperature, AGREE_K).await?;
         let mut plate = start;
         for _ in 0..ATTEMPTS {
             self.tell("START_1").await?;
@@ -111,11 +120,11 @@ impl Hotplate {
             // A plate that is near its setting already proves nothing by its temperature, and needs not.
             while plate < start + WARM_K && plate < temperature_c - 2.0 * WARM_K && !timer.has_passed(WARM_S) {
                 if attention.should_abort() {
-                    self.heater_off().await?;
+                    self.heater_off(attention).await?;
                     return Err(Fault::Aborted { message: "heating was stopped; the heater is off".to_owned() });
                 }
                 attention.pause(POLL).await;
-                plate = self.read_value(Channel::PlateTemperature).await?;
+                plate = self.agreed(Channel::PlateTemperature, AGREE_K).await?;
             }
             if plate >= start + WARM_K || plate >= temperature_c - 2.0 * WARM_K {
                 let message = format!("heating to {temperature_c} °C, plate at {plate:.1} °C");
@@ -127,22 +136,24 @@ impl Hotplate {
     }
 
     /// Switches the heater off. The setpoint is set to zero as well, because only that can be read back.
-    pub async fn heater_off(&mut self) -> Result<Done, Fault> {
+    pub async fn heater_off(&mut self, attention: &Attention) -> Result<Done, Fault> {
+        attention.telling();
         self.tell("STOP_1").await?;
-        self.write_setpoint("OUT_SP_1", Channel::TemperatureSetpoint, 0.0, 0.5).await?;
+        self.set(attention, "OUT_SP_1", Channel::TemperatureSetpoint, 0.0, 0.5).await?;
         self.tell("STOP_1").await?;
         Ok(common::done("the heater is off", []))
     }
 
     /// Sets the speed and waits until the bar has it.
     async fn spin_up(&mut self, speed_rpm: f64, attention: &Attention) -> Result<(), Fault> {
-        self.write_setpoint("OUT_SP_4", Channel::SpeedSetpoint, speed_rpm.round(), 0.6).await?;
-        let mut speed = 0.0;
+        self.set(attention, "OUT_SP_4", Channel::SpeedSetpoint, speed_rpm.round(), 0.6).await?;
+        let (mut speed, mut fastest) = (0.0, 0.0_f64);
         for _ in 0..ATTEMPTS {
             self.tell("START_4").await?;
             let timer = LabTimer::start(attention);
             loop {
                 speed = self.read_value(Channel::Speed).await?;
+                fastest = fastest.max(speed);
                 if (speed - speed_rpm).abs() <= SPEED_TOLERANCE * speed_rpm {
                     return Ok(());
                 }
@@ -156,14 +167,17 @@ impl Hotplate {
                 attention.pause(POLL).await;
             }
         }
-        self.tell("STOP_4").await?;
-        if speed < STANDING_RPM {
-            return Err(refused(codes::STIRRER_SPEED, "the stirrer was told to start and stands"));
+        // A bar that has stood at every look and stands after the stop was never turned.
+        self.stop_stirring(attention).await?;
+        if fastest < STANDING_RPM {
+            let message = "the stirrer was told to start and stands";
+            return Err(attention.nothing_happened(codes::STIRRER_SPEED, message));
         }
         Err(partial(codes::STIRRER_SPEED, format!("the stirrer turns at {speed:.0} instead of {speed_rpm:.0} rpm")))
     }
 
     async fn stop_stirring(&mut self, attention: &Attention) -> Result<(), Fault> {
+        attention.telling();
         for _ in 0..ATTEMPTS {
             self.tell("STOP_4").await?;
             let timer = LabTimer::start(attention);
@@ -177,18 +191,46 @@ impl Hotplate {
         Err(partial(codes::STIRRER_SPEED, "the stirrer was told to stop and still turns"))
     }
 
-    /// Writes a setpoint until it reads back, a few times.
-    async fn write_setpoint(&mut self, name: &str, channel: Channel, value: f64, tolerance: f64) -> Result<(), Fault> {
+    /// Writes a setpoint until it reads back, a few times. That nothing happened is believed only if nothing else was
+    /// told before and the setting reads as it did.
+    async fn set(
+        &mut self,
+        attention: &Attention,
+        name: &str,
+        channel: Channel,
+        value: f64,
+        tolerance: f64,
+    ) -> Result<(), Fault> {
+        let told_before = attention.has_told();
+        let before = self.read_value(channel).await?;
+        attention.telling();
         let mut found = f64::NAN;
         for _ in 0..ATTEMPTS {
             self.tell(&format!("{name} {value}")).await?;
-            found = self.read_value(channel).await?;
+            found = self.agreed(channel, tolerance).await?;
             if (found - value).abs() <= tolerance {
                 return Ok(());
             }
         }
         let message = format!("`{name} {value}` was ignored {ATTEMPTS} times; the setting reads {found}");
-        Err(refused(codes::PLATE_WRITE_IGNORED, message))
+        if !told_before && (found - before).abs() <= tolerance {
+            return Err(attention.nothing_happened(codes::PLATE_WRITE_IGNORED, message));
+        }
+        Err(silent(codes::PLATE_WRITE_IGNORED, message))
+    }
+
+    /// A value that a decision rests on: two answers in a row must agree, because the protocol has no checksum.
+    async fn agreed(&mut self, channel: Channel, within: f64) -> Result<f64, Unheard> {
+        let mut last = self.read_value(channel).await?;
+        for _ in 0..AGREEMENTS {
+            let next = self.read_value(channel).await?;
+            if (next - last).abs() <= within {
+                return Ok(next);
+            }
+            last = next;
+        }
+        let question = channel.question();
+        Err(Unheard::Garbled(format!("`{question}` was answered differently {AGREEMENTS} times in a row")))
     }
 
     async fn tell(&mut self, command: &str) -> Result<(), Unheard> {
@@ -251,15 +293,16 @@ impl Instrument for Hotplate {
 
     async fn execute(&mut self, request: &Request, attention: &Attention) -> Result<Done, Fault> {
         let speed = || common::quantity(request, "speed", Unit::Rpm);
-        match request.command.as_str() {
+        let outcome = match request.command.as_str() {
             "stir" => self.stir(speed()?, common::quantity(request, "duration", Unit::Second)?, attention).await,
             "set_speed" => self.set_speed(speed()?, attention).await,
             "set_temperature" => {
                 self.set_temperature(common::quantity(request, "temperature", Unit::Celsius)?, attention).await
             }
-            "heater_off" => self.heater_off().await,
+            "heater_off" => self.heater_off(attention).await,
             _ => Err(common::unknown_command(request)),
-        }
+        };
+        outcome.map_err(|fault| attention.honest(fault))
     }
 
     async fn recover(&mut self, request: &Request, _: &[u8], _: &Attention) -> Result<Recovered, Fault> {
@@ -285,7 +328,8 @@ impl Instrument for Hotplate {
     }
 
     async fn make_safe(&mut self, reason: &str) -> Result<String, Fault> {
-        self.heater_off().await?;
+        // Nobody can abort the safe state.
+        self.heater_off(&Attention::new(1.0, tokio::sync::watch::channel(false).1)).await?;
         self.tell("STOP_4").await?;
         Ok(format!("{reason}: heater off with setpoint 0 read back, stirrer told to stop"))
     }

@@ -1,6 +1,8 @@
 //! Short ways to write the parts of a manifest.
 
-use ppu_core::capability::{ArgumentKind, ArgumentSpec, CommandSpec, PropertySpec, ResultSpec};
+use ppu_core::capability::{
+    ArgumentKind, ArgumentSpec, CommandSpec, Expected, PropertySpec, Requirement, ResultSpec,
+};
 use ppu_core::{ActionClass, CapabilitySpec, Unit, Value};
 
 /// A quantity argument between two limits.
@@ -59,6 +61,18 @@ pub(crate) fn property(name: &str, unit: Unit, description: &str) -> PropertySpe
     PropertySpec { name: name.to_owned(), unit, description: description.to_owned() }
 }
 
+/// A property that must be exactly this before a command may begin.
+pub(crate) fn must_be(property: &str, value: Value, otherwise: &str) -> Requirement {
+    let (property, otherwise) = (property.to_owned(), otherwise.to_owned());
+    Requirement { property, expected: Expected::Equals(value), otherwise }
+}
+
+/// A property that must lie between limits before a command may begin.
+pub(crate) fn must_be_within(property: &str, unit: Unit, limits: (f64, f64), otherwise: &str) -> Requirement {
+    let expected = Expected::Within { unit, min: limits.0, max: limits.1 };
+    Requirement { property: property.to_owned(), expected, otherwise: otherwise.to_owned() }
+}
+
 /// A capability with its commands.
 pub(crate) fn capability(name: &str, commands: Vec<CommandSpec>) -> CapabilitySpec {
     CapabilitySpec { name: name.to_owned(), commands }
@@ -75,5 +89,7 @@ pub(crate) fn command(name: &str, class: ActionClass, typical_s: f64, descriptio
         needs_sample: false,
         typical_s,
         description: description.to_owned(),
+        hazardous: false,
+        requires: Vec::new(),
     }
 }

@@ -123,10 +123,16 @@ impl Spectrometer {
     async fn measure(&mut self, kind: Kind, exposure: Exposure, attention: &Attention) -> Result<Done, Fault> {
         let measured = self.light_then_dark(kind, exposure, attention).await;
         let lights = self.lights_off().await;
-        let (counts, dark) = measured.and_then(|spectra| lights.map(|()| spectra))?;
+        let (counts, dark) = measured.and_then(|spectra| lights.map(|()| spectra)).map_err(|fault| match fault {
+            // What was refused is the spectrum; the sample has had its light.
+            Fault::Refused { code, message } if attention.has_told() => {
+                partial(code, format!("{message}; the sample was lit, the lights are off"))
+            }
+            other => other,
+        })?;
         let wavelength_nm: Vec<f64> = (0..counts.len()).map(|pixel| self.wavelength_nm(pixel)).collect();
         if !wavelength_nm.is_sorted() {
-            return Err(refused(codes::OPTICS_SPECTRUM, "the wavelengths of the pixels do not ascend"));
+            return Err(partial(codes::OPTICS_SPECTRUM, "the wavelengths of the pixels do not ascend"));
         }
         let raw = RawSpectrum {
             kind: kind.word(),
@@ -158,6 +164,7 @@ impl Spectrometer {
     ) -> Result<(Vec<f64>, Vec<f64>), Fault> {
         let settle = Duration::from_secs_f64(self.settings.settle_s);
         self.set(obp::SET_INTEGRATION, &exposure.integration_us.to_le_bytes()).await?;
+        attention.telling();
         match kind {
             Kind::Photoluminescence => {
                 self.switch_lamp(false).await?;
@@ -351,7 +358,7 @@ impl Instrument for Spectrometer {
             integration_us: (integration_ms * 1000.0).round() as u32,
             averages: u32::try_from(averages).unwrap_or(1).max(1),
         };
-        self.measure(kind, exposure, attention).await
+        self.measure(kind, exposure, attention).await.map_err(|fault| attention.honest(fault))
     }
 
     async fn recover(&mut self, request: &Request, _: &[u8], _: &Attention) -> Result<Recovered, Fault> {

@@ -17,7 +17,7 @@ use ppu_driver::transport::{Port, SerialSettings};
 use ppu_driver::{Attention, Done, Fault, Instrument, Reading, Recovered, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::common::{self, LabTimer, before_start, partial, refused};
+use crate::common::{self, LabTimer, before_start, partial, refused, silent};
 use crate::dialogue::{self, Unheard};
 use crate::{codes, specs};
 
@@ -82,20 +82,21 @@ impl SyringePump {
     pub async fn aspirate(&mut self, port: u32, volume_ul: f64, attention: &Attention) -> Result<Done, Fault> {
         let stand = self.ready_to_move(attention).await.map_err(before_start)?;
         let plan = self.plan_aspirate(stand, port, volume_ul)?;
-        self.carry_out(plan, attention).await
+        self.carry_out(plan, attention).await.map_err(|fault| attention.honest(fault))
     }
 
     /// Pushes a volume, or everything for `None`, out through a valve port.
     pub async fn dispense(&mut self, port: u32, volume_ul: Option<f64>, attention: &Attention) -> Result<Done, Fault> {
         let stand = self.ready_to_move(attention).await.map_err(before_start)?;
         let plan = self.plan_dispense(stand, port, volume_ul)?;
-        self.carry_out(plan, attention).await
+        self.carry_out(plan, attention).await.map_err(|fault| attention.honest(fault))
     }
 
     /// Finds the reference of plunger and valve. The content of the syringe leaves through the port of
     /// the settings.
     pub async fn initialise(&mut self, attention: &Attention) -> Result<Done, Fault> {
-        self.wait_until_ready(attention).await?;
+        self.wait_until_ready(attention).await.map_err(before_start)?;
+        attention.telling();
         let ports = format!("{},{}", self.settings.initialise_from_port, self.settings.initialise_to_port);
         let answer = self.exchange(&format!("Z0,{ports}R")).await?;
         let status = self.wait_until_ready(attention).await?;
@@ -179,6 +180,7 @@ impl SyringePump {
     /// Tells the pump to move, once, and proves from the positions afterwards what happened.
     async fn carry_out(&mut self, plan: Move, attention: &Attention) -> Result<Done, Fault> {
         let string = format!("S{}I{}A{}R", self.settings.speed_code, plan.to_port, plan.to_step);
+        attention.telling();
         let acknowledged = self.exchange(&string).await?.status.error;
         self.follow(plan, acknowledged, attention).await
     }
@@ -192,21 +194,25 @@ impl SyringePump {
                 return Err(self.stop(plan, attention).await?);
             }
             if timer.has_passed(LONGEST_MOVE_S) {
-                return Err(partial(
-                    codes::PUMP_PART_WAY,
-                    "the pump has been moving for longer than a full stroke takes",
-                ));
+                let message = "the pump has been moving for longer than a full stroke takes";
+                return Err(silent(codes::PUMP_PART_WAY, message));
             }
             attention.pause(POLL).await;
             status = self.query().await?;
         }
         let error = if status.error == PumpError::NONE { acknowledged } else { status.error };
         let stand = self.stand().await?;
-        self.judge(plan, stand, error)
+        self.judge(plan, stand, error, attention)
     }
 
     /// What positions and error say about a move that has ended.
-    fn judge(&mut self, plan: Move, stand: Stand, error: PumpError) -> Result<Done, Fault> {
+    fn judge(
+        &mut self,
+        plan: Move,
+        stand: Stand,
+        error: PumpError,
+        attention: &Attention,
+    ) -> Result<Done, Fault> {
         self.overloaded |= error.is_overload();
         let steps = i64::from(stand.step) - i64::from(plan.from_step);
         let moved = self.settings.volume_ul(steps.abs());
@@ -235,8 +241,12 @@ impl SyringePump {
             _ if untouched => codes::PUMP_COMMAND,
             _ => codes::PUMP_PART_WAY,
         };
+        if untouched && error == PumpError::NONE {
+            // The command was taken without an error and nothing moved: it may yet.
+            return Err(silent(code, format!("the pump took the command and has not moved: {message}")));
+        }
         if untouched && !error.is_overload() {
-            return Err(refused(code, format!("nothing moved: {message}")));
+            return Err(attention.nothing_happened(code, format!("nothing moved: {message}")));
         }
         let results = common::done("", results).results;
         Err(Fault::Partial { code, message, results })
@@ -262,7 +272,7 @@ impl SyringePump {
                 return Ok(status);
             }
             if timer.has_passed(LONGEST_MOVE_S) {
-                return Err(partial(codes::PUMP_BUSY, "the pump stays busy"));
+                return Err(silent(codes::PUMP_BUSY, "the pump stays busy"));
             }
             attention.pause(POLL).await;
         }
@@ -364,17 +374,18 @@ impl Instrument for SyringePump {
     }
 
     async fn execute(&mut self, request: &Request, attention: &Attention) -> Result<Done, Fault> {
-        match request.command.as_str() {
+        let outcome = match request.command.as_str() {
             "initialise" => self.initialise(attention).await,
             "aspirate" | "dispense" => match self.planned.take() {
                 Some((key, plan)) if key == request.key => self.carry_out(plan, attention).await,
                 _ => Err(refused(codes::UNKNOWN_COMMAND, "the move was not prepared")),
             },
             _ => Err(common::unknown_command(request)),
-        }
+        };
+        outcome.map_err(|fault| attention.honest(fault))
     }
 
-    async fn recover(&mut self, request: &Request, snapshot: &[u8], _: &Attention) -> Result<Recovered, Fault> {
+    async fn recover(&mut self, request: &Request, snapshot: &[u8], attention: &Attention) -> Result<Recovered, Fault> {
         if request.command == "initialise" {
             return Ok(Recovered::Unknown("an initialisation leaves no trace; it may be repeated".to_owned()));
         }
@@ -396,12 +407,16 @@ impl Instrument for SyringePump {
             self.planned = Some((request.key.clone(), plan));
             return Ok(Recovered::NeverStarted);
         }
-        Ok(Recovered::Finished(self.judge(plan, stand, status.error)))
+        Ok(Recovered::Finished(self.judge(plan, stand, status.error, attention)))
     }
 
     async fn attend(&mut self, request: &Request, snapshot: &[u8], attention: &Attention) -> Result<Done, Fault> {
         match common::decode_snapshot::<Move>(snapshot) {
-            Some(plan) => self.follow(plan, PumpError::NONE, attention).await,
+            Some(plan) => {
+                attention.telling();
+                let outcome = self.follow(plan, PumpError::NONE, attention).await;
+                outcome.map_err(|fault| attention.honest(fault))
+            }
             None => Err(common::silent(codes::PUMP_PART_WAY, format!("no readable snapshot of {}", request.key))),
         }
     }

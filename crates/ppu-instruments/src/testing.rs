@@ -12,12 +12,12 @@ use tokio::sync::watch;
 
 /// A thousand seconds of lab time a second, never aborted.
 pub(crate) fn attention() -> Attention {
-    Attention { clock_rate: 1000.0, abort: watch::channel(false).1 }
+    Attention::new(1000.0, watch::channel(false).1)
 }
 
 /// An attention that asks for the end at once.
 pub(crate) fn aborting() -> Attention {
-    Attention { clock_rate: 1000.0, abort: watch::channel(true).1 }
+    Attention::new(1000.0, watch::channel(true).1)
 }
 
 pub(crate) fn request<const N: usize>(command: &str, arguments: [(&str, Value); N]) -> Request {

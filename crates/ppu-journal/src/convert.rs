@@ -107,6 +107,8 @@ pub(crate) enum Said {
     Fact(Fact),
     /// Recovery cut the log.
     TailCut(wire::JournalTailCut),
+    /// A person repaired the journal.
+    Repaired(wire::JournalRepaired),
 }
 
 /// What a record says, checked.
@@ -115,6 +117,7 @@ pub(crate) fn read_record(record: &wire::JournalRecord) -> Result<Said, Conversi
     let event = record.event.as_ref().ok_or_else(|| ConversionError::new("event", "it is unknown to this version"))?;
     Ok(match event {
         wire::journal_record::Event::TailCut(cut) => Said::TailCut(cut.clone()),
+        wire::journal_record::Event::Repaired(repaired) => Said::Repaired(repaired.clone()),
         other => Said::Fact(Fact { at_ms: record.wall_ms, event: read::event(other)? }),
     })
 }

@@ -23,7 +23,7 @@ pub enum Subject {
 }
 
 /// What an event names. What it concerns through its run is not among these.
-pub(crate) fn named(event: &Event) -> BTreeSet<Subject> {
+pub fn named(event: &Event) -> BTreeSet<Subject> {
     let mut found = BTreeSet::new();
     match event {
         Event::LabOpened { devices, samples, .. } => {
@@ -102,6 +102,6 @@ fn command(key: &CommandKey) -> impl Iterator<Item = Subject> {
 }
 
 /// The run of a step; none for a step of something else than a run, such as a person's command.
-fn run_of(step: &StepId) -> Option<Subject> {
+pub(crate) fn run_of(step: &StepId) -> Option<Subject> {
     RunId::new(step.parts().0).ok().map(Subject::Run)
 }

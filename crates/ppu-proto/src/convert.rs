@@ -1,6 +1,6 @@
 //! Conversion between wire messages and the checked types of [`ppu_core`].
 
-use ppu_core::capability::PropertySpec;
+use ppu_core::capability::{Expected, PropertySpec, Requirement};
 use ppu_core::plan::LeaseSpec;
 use ppu_core::{
     ActionClass, ArgumentKind, ArgumentSpec, Arguments, AttemptState, CapabilitySpec, CommandKey, CommandSpec,
@@ -227,7 +227,40 @@ impl From<&CommandSpec> for wire_capability::CommandSpec {
             needs_sample: spec.needs_sample,
             typical_s: spec.typical_s,
             description: spec.description.clone(),
+            hazardous: spec.hazardous,
+            requires: spec.requires.iter().map(Into::into).collect(),
         }
+    }
+}
+
+impl From<&Requirement> for wire_capability::Requirement {
+    fn from(requirement: &Requirement) -> Self {
+        use wire_capability::requirement::Expected as Wire;
+        let expected = match &requirement.expected {
+            Expected::Within { unit, min, max } => {
+                Wire::Within(wire_capability::QuantityRange { unit: unit.symbol().to_owned(), min: *min, max: *max })
+            }
+            Expected::Equals(value) => Wire::Equals(value.into()),
+        };
+        wire_capability::Requirement {
+            property: requirement.property.clone(),
+            expected: Some(expected),
+            otherwise: requirement.otherwise.clone(),
+        }
+    }
+}
+
+impl TryFrom<&wire_capability::Requirement> for Requirement {
+    type Error = ConversionError;
+    fn try_from(requirement: &wire_capability::Requirement) -> Result<Self, ConversionError> {
+        use wire_capability::requirement::Expected as Wire;
+        let expected = match requirement.expected.as_ref().ok_or_else(|| missing("requirement.expected"))? {
+            Wire::Within(range) => {
+                Expected::Within { unit: unit("requirement.unit", &range.unit)?, min: range.min, max: range.max }
+            }
+            Wire::Equals(value) => Expected::Equals(value.try_into()?),
+        };
+        Ok(Requirement { property: requirement.property.clone(), expected, otherwise: requirement.otherwise.clone() })
     }
 }
 
@@ -247,6 +280,8 @@ impl TryFrom<&wire_capability::CommandSpec> for CommandSpec {
             needs_sample: spec.needs_sample,
             typical_s: spec.typical_s,
             description: spec.description.clone(),
+            hazardous: spec.hazardous,
+            requires: spec.requires.iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })
     }
 }

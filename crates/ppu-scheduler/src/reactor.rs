@@ -34,6 +34,8 @@ pub enum Command {
     Execute(Arc<ppu_engine::state::Intent>),
     /// Have the tombstone of a step made.
     VoidStep(ppu_core::StepId),
+    /// Let the device start again whose ledger was in doubt, now that nothing of it is.
+    ClearMemoryDoubt,
     /// Let the device start again on a person's word; the answer says whether that is durable at the driver.
     Clear {
         /// Who.
@@ -292,6 +294,7 @@ impl Reactor {
             Effect::Execute(intent) => to_link(&intent.device.clone(), Command::Execute(intent)),
             Effect::CloseRun { run, device } => to_link(&device, Command::CloseRun(run)),
             Effect::VoidStep { step, device, .. } => to_link(&device, Command::VoidStep(step)),
+            Effect::ClearMemoryDoubt { device } => to_link(&device, Command::ClearMemoryDoubt),
             Effect::Propose { campaign, round, count } => {
                 let state = Arc::new(self.engine.state().clone());
                 let handle = self.handle.clone();

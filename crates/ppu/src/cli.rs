@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client, demo, exit, files, roles, up};
+use crate::{client, demo, exit, files, journal, roles, up};
 
 /// A control stack for self-driving laboratories.
 #[derive(Debug, Parser)]
@@ -37,6 +37,16 @@ pub(crate) enum Verb {
     Stop(StopArguments),
     /// Lets a paused or stopped lab go on.
     Resume(ReasonArguments),
+    /// Lets a device start again that was made safe or whose ledger was in doubt.
+    Clear(SubjectArguments),
+    /// Ends a run: what runs is stopped, cleanup follows.
+    StopRun(SubjectArguments),
+    /// Skips a step, `<run>/<step>`: it is stopped, and skipped once its driver has the tombstone.
+    Skip(SubjectArguments),
+    /// Says where a sample is that nobody knows the place of.
+    Locate(LocateArguments),
+    /// Declares the ledger of a driver dead, so that what waits for it can be settled.
+    RetireLedger(RetireArguments),
     /// Lets running steps finish and starts nothing new.
     Pause(ReasonArguments),
     /// Accepts a trial that waits for a person.
@@ -53,6 +63,9 @@ pub(crate) enum Verb {
     /// Works on the simulated instruments.
     #[command(subcommand)]
     Sim(SimVerb),
+    /// Verifies, shows, exports or repairs the journal of a lab.
+    #[command(subcommand)]
+    Journal(journal::JournalVerb),
     /// Runs the scheduler process.
     Scheduler(roles::SchedulerArguments),
     /// Runs the driver process of one device.
@@ -199,6 +212,9 @@ pub(crate) struct WatchArguments {
 pub(crate) struct StopArguments {
     /// A campaign to end; the whole lab if left out.
     pub(crate) campaign: Option<String>,
+    /// Stops the campaign's runs as well, instead of letting them finish.
+    #[arg(long, requires = "campaign")]
+    pub(crate) runs: bool,
     #[command(flatten)]
     pub(crate) reason: ReasonArguments,
 }
@@ -213,6 +229,38 @@ pub(crate) struct ReasonArguments {
     pub(crate) who: String,
     #[command(flatten)]
     pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubjectArguments {
+    /// What it concerns: a device, a run, or a step.
+    pub(crate) subject: String,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LocateArguments {
+    /// The sample.
+    pub(crate) sample: String,
+    /// Where it is; left out where it was taken out of the lab.
+    pub(crate) position: Option<String>,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetireArguments {
+    /// The device; the reason says how it was isolated, so that its old driver cannot act.
+    pub(crate) device: String,
+    /// Identity of the ledger; the one that the journal knows last if left out.
+    #[arg(long, default_value = "")]
+    pub(crate) ledger: String,
+    /// An attempt that certainly never began, `<run>/<step>#<attempt>`; once for each. Every other one goes into doubt.
+    #[arg(long = "never-began")]
+    pub(crate) never_began: Vec<ppu_core::CommandKey>,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
 }
 
 #[derive(Debug, Args)]
@@ -282,6 +330,11 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Stop(stop) => client::stop(stop).await,
         Verb::Pause(reason) => client::pause(reason).await,
         Verb::Resume(reason) => client::resume(reason).await,
+        Verb::Clear(clear) => client::clear(clear).await,
+        Verb::StopRun(stop) => client::stop_run(stop).await,
+        Verb::Skip(skip) => client::skip(skip).await,
+        Verb::Locate(locate) => client::locate(locate).await,
+        Verb::RetireLedger(retire) => client::retire_ledger(retire).await,
         Verb::Approve(decide) => client::decide(decide, true).await,
         Verb::Reject(decide) => client::decide(decide, false).await,
         Verb::Check(check) => files::check(&check),
@@ -295,6 +348,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Driver(role) => roles::driver(role).await,
         Verb::FirmwareSim(role) => roles::firmware_sim(role).await,
         Verb::Console(role) => roles::console(role).await,
+        Verb::Journal(verb) => journal::run(verb),
         Verb::Broker(role) => roles::broker(role).await,
         Verb::Optimizer(role) => roles::optimizer(role).await,
     }

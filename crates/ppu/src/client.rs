@@ -10,7 +10,8 @@ use serde_json::json;
 use tonic::transport::Channel;
 
 use crate::cli::{
-    DecideArguments, ReasonArguments, StatusArguments, StopArguments, SubmitArguments, Target, WatchArguments,
+    DecideArguments, LocateArguments, ReasonArguments, RetireArguments, StatusArguments, StopArguments,
+    SubjectArguments, SubmitArguments, Target, WatchArguments,
 };
 use crate::files::{self, Submission};
 use crate::{exit, roles};
@@ -220,7 +221,8 @@ pub(crate) async fn stop(arguments: StopArguments) -> anyhow::Result<u8> {
     let ReasonArguments { reason, who, target } = arguments.reason;
     let mut client = connect(&target).await?;
     if let Some(campaign) = arguments.campaign {
-        client.stop_campaign(wire::StopCampaignRequest { campaign, who, reason }).await?;
+        let request = wire::StopCampaignRequest { campaign, who, reason, stop_runs: arguments.runs };
+        client.stop_campaign(request).await?;
         return Ok(0);
     }
     let answer = client.stop_all(wire::StopAllRequest { who, reason }).await?.into_inner();
@@ -245,6 +247,48 @@ pub(crate) async fn pause(arguments: ReasonArguments) -> anyhow::Result<u8> {
 pub(crate) async fn resume(arguments: ReasonArguments) -> anyhow::Result<u8> {
     let ReasonArguments { reason, who, target } = arguments;
     connect(&target).await?.resume(wire::ResumeRequest { who, reason }).await?;
+    Ok(0)
+}
+
+pub(crate) async fn clear(arguments: SubjectArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let request = wire::ClearDeviceRequest { device: arguments.subject, who, reason };
+    connect(&target).await?.clear_device(request).await?;
+    Ok(0)
+}
+
+pub(crate) async fn stop_run(arguments: SubjectArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let request = wire::StopRunRequest { run: arguments.subject, who, reason };
+    connect(&target).await?.stop_run(request).await?;
+    Ok(0)
+}
+
+pub(crate) async fn skip(arguments: SubjectArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let request = wire::SkipStepRequest { step: arguments.subject, who, reason };
+    connect(&target).await?.skip_step(request).await?;
+    Ok(0)
+}
+
+pub(crate) async fn locate(arguments: LocateArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let (sample, position) = (arguments.sample, arguments.position.unwrap_or_default());
+    let request = wire::LocateSampleRequest { sample, position, who, inspected: reason };
+    connect(&target).await?.locate_sample(request).await?;
+    Ok(0)
+}
+
+pub(crate) async fn retire_ledger(arguments: RetireArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let request = wire::RetireLedgerRequest {
+        device: arguments.device,
+        ledger_id: arguments.ledger,
+        who,
+        isolated: reason,
+        void: arguments.never_began.iter().map(Into::into).collect(),
+    };
+    connect(&target).await?.retire_ledger(request).await?;
     Ok(0)
 }
 

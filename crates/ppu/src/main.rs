@@ -8,6 +8,7 @@ mod client;
 mod demo;
 mod exit;
 mod files;
+mod journal;
 mod progress;
 mod roles;
 mod supervisor;

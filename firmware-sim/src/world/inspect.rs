@@ -13,6 +13,13 @@ impl World {
     }
 
     /// Where an object is: a position, `gripper`, `lost at …`, or `unknown` for a name that the world does not have.
+    /// Positions with the samples that stand there, in the order of positions.
+    pub fn samples_by_place(&self) -> Vec<(String, String)> {
+        let taken = |(at, place): (&String, &super::state::Place)| Some((at.clone(), place.occupant.clone()?));
+        self.places.iter().filter_map(taken).collect()
+    }
+
+    /// Where something is, for the operator of the simulation.
     pub fn where_is(&self, object: &str) -> String {
         match self.samples.get(object) {
             Some(sample) => sample.spot.to_string(),

@@ -23,6 +23,7 @@ pub mod ledger;
 
 mod arm;
 mod balance;
+mod by_hand;
 mod diffract;
 mod expose;
 mod film;
@@ -43,6 +44,7 @@ mod truth;
 #[cfg(test)]
 mod sanity;
 
+pub use by_hand::ByHandError;
 pub use config::{WorldConfig, WorldError};
 pub use invariants::BrokenInvariant;
 pub use ledger::{LedgerReader, LedgerWriter, Outcome};

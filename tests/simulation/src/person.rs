@@ -139,6 +139,7 @@ impl Office {
                     ..Default::default()
                 }),
                 sample_position: place,
+                ..Default::default()
             };
             match api.resolve_doubt(Request::new(request)).await {
                 Ok(_) => self.desk().resolved += 1,

@@ -140,8 +140,9 @@ pub(super) async fn resolve(State(console): Shared, Form(fields): Fields) -> Res
     let request = ResolveDoubtRequest {
         key: Some(CommandKey { step: step.clone(), attempt }),
         verdict: verdict.into(),
-        resolution: Some(Resolution { who, inspected, evidence: Vec::new(), note }),
+        resolution: Some(Resolution { who, inspected, note, ..Default::default() }),
         sample_position: form.optional("sample_position").unwrap_or_default(),
+        ..Default::default()
     };
     let mut client = console.client();
     answer(in_time(client.resolve_doubt(request)).await, &format!("The doubt about {step} stands"))
@@ -153,7 +154,8 @@ pub(super) async fn stop_campaign(State(console): Shared, Path(id): Path<String>
         Err(response) => return *response,
     };
     let Some(reason) = form.optional("reason") else { return missing("why the campaign ends") };
-    let request = StopCampaignRequest { campaign: id.clone(), who: console.operator.clone(), reason };
+    let who = console.operator.clone();
+    let request = StopCampaignRequest { campaign: id.clone(), who, reason, ..Default::default() };
     let mut client = console.client();
     match in_time(client.stop_campaign(request)).await {
         Ok(_) => Redirect::to("/").into_response(),

@@ -39,6 +39,7 @@ pub fn lab(now: i64) -> GetLabResponse {
             device: "pump-1".into(),
             message: "The driver restarted while the syringe was moving; the plunger stands at 212 µL, which fits neither outcome.".into(),
             sample: "film-12".into(),
+            ..Default::default()
         }],
         started_ms: now - 5_400_000,
         clock_rate: 60.0,

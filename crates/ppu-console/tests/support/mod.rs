@@ -162,7 +162,27 @@ impl LabService for Handle {
         let request = request.into_inner();
         self.note(Call::Resolve(request.clone()));
         self.change("doubt_resolved", "resolved", |lab| lab.doubts.retain(|doubt| doubt.key != request.key));
-        Ok(Response::new(ResolveDoubtResponse {}))
+        Ok(Response::new(ResolveDoubtResponse::default()))
+    }
+
+    async fn stop_run(&self, _: Request<StopRunRequest>) -> Result<Response<StopRunResponse>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    async fn skip_step(&self, _: Request<SkipStepRequest>) -> Result<Response<SkipStepResponse>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    async fn clear_device(&self, _: Request<ClearDeviceRequest>) -> Result<Response<ClearDeviceResponse>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    async fn retire_ledger(&self, _: Request<RetireLedgerRequest>) -> Result<Response<RetireLedgerResponse>, Status> {
+        Err(Status::unimplemented("not part of this double"))
+    }
+
+    async fn locate_sample(&self, _: Request<LocateSampleRequest>) -> Result<Response<LocateSampleResponse>, Status> {
+        Err(Status::unimplemented("not part of this double"))
     }
 
     async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {

@@ -1,5 +1,7 @@
 //! One command from ACCEPTED to its outcome.
 
+use std::time::Duration;
+
 use ppu_core::admission::{self, StartConditions, StartJudgement};
 use ppu_core::capability::Requirement;
 use ppu_core::{Arguments, AttemptState};
@@ -23,6 +25,10 @@ use crate::service::{StoredRequest, stored_request};
 const LARGEST_SNAPSHOT: usize = 16 * 1024;
 /// Results beyond this size are data and belong into an artifact.
 const LARGEST_RESULTS: usize = 32 * 1024;
+/// Readings of what must be true before a start: a balance that is not at rest has none at first.
+const READ_TRIES: u32 = 5;
+/// Lab time between them.
+const READ_PAUSE: Duration = Duration::from_millis(250);
 /// A message for people that is longer than this is cut.
 const LONGEST_MESSAGE: usize = 2000;
 
@@ -143,8 +149,11 @@ impl<I: Instrument> Worker<I> {
         if requires.is_empty() {
             return Ok(None);
         }
-        let mut broken = None;
-        for _ in 0..2 {
+        let (mut broken, mut seen_broken) = (None, 0);
+        for attempt_to_read in 0..READ_TRIES {
+            if attempt_to_read > 0 {
+                self.attention.pause(READ_PAUSE).await;
+            }
             let readings = match self.instrument.read().await {
                 Ok(readings) => readings,
                 Err(fault) => {
@@ -160,10 +169,13 @@ impl<I: Instrument> Worker<I> {
             broken = unmet.map(|requirement| {
                 let found = value(&requirement.property).map_or("missing".to_owned(), ToString::to_string);
                 let message = format!("{requirement}, but is {found}: {}; nothing was done", requirement.otherwise);
-                no_effect(codes::PRECONDITION, message, !attempt.command.sample.is_empty())
+                // A value that is not there says nothing of the sample.
+                let is_seen = value(&requirement.property).is_some();
+                seen_broken += u32::from(is_seen);
+                no_effect(codes::PRECONDITION, message, is_seen && !attempt.command.sample.is_empty())
             });
             self.shared.store_readings(readings);
-            if broken.is_none() {
+            if broken.is_none() || seen_broken == 2 {
                 break;
             }
         }

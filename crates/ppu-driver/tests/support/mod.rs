@@ -23,6 +23,8 @@ use tonic::transport::{Channel, server::TcpIncoming};
 pub enum Act {
     /// It ends at once.
     End(Result<Done, Fault>),
+    /// It is told, and then this comes.
+    Told(Result<Done, Fault>),
     /// It runs until it is released or told to end.
     Run,
 }
@@ -87,6 +89,10 @@ impl TestInstrument {
     async fn perform(&self, act: Act, attention: &Attention) -> Result<Done, Fault> {
         match act {
             Act::End(result) => result,
+            Act::Told(result) => {
+                attention.telling();
+                result
+            }
             Act::Run => loop {
                 {
                     let world = self.0.lock().unwrap();

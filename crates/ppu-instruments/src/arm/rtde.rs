@@ -14,7 +14,9 @@ use crate::dialogue::{self, Unheard};
 /// Version of the protocol that is asked for.
 const PROTOCOL_VERSION: u16 = 2;
 /// Output registers that count programs.
-const REGISTERS: &str = "output_int_register_24,output_int_register_25";
+const COUNTERS: &str = "output_int_register_24,output_int_register_25";
+/// Output register in which the lab's programs keep what the gripper's own sensor feels: 1 for an object, 0 for none.
+const GRIPPER: &str = "output_int_register_26";
 /// Packages a second; the highest rate of older controllers, so that the one that is read comes at once.
 const FREQUENCY_HZ: f64 = 125.0;
 /// How long one package may take.
@@ -43,30 +45,50 @@ struct Package {
 
 /// Reads the counters over a connection of its own.
 pub(super) async fn read_counters(address: &str) -> Result<Counters, Unheard> {
+    let [started, finished] = read_registers(address, COUNTERS).await?;
+    let counters = Counters { started, finished };
+    // More ends than beginnings, or negative counts, are not what the programs write.
+    if counters.finished < 0 || counters.started < counters.finished {
+        return Err(Unheard::Garbled(format!("impossible program counters {counters:?}")));
+    }
+    Ok(counters)
+}
+
+/// Reads whether the gripper feels an object.
+pub(super) async fn read_gripper(address: &str) -> Result<bool, Unheard> {
+    match read_registers(address, GRIPPER).await? {
+        [0] => Ok(false),
+        [1] => Ok(true),
+        [other] => Err(Unheard::Garbled(format!("the gripper's register holds {other}"))),
+    }
+}
+
+/// Reads some output registers over a connection of its own.
+async fn read_registers<const N: usize>(address: &str, names: &str) -> Result<[i32; N], Unheard> {
     let mut last = Unheard::Line(LineError::Closed);
     for _ in 0..ATTEMPTS {
         let mut port = Port::new(Connect::Tcp { address: address.to_owned() });
         port.open().await?;
-        match converse(&mut port).await {
-            Ok(counters) => return Ok(counters),
+        match converse(&mut port, names).await {
+            Ok(words) => return Ok(words),
             Err(unheard) => last = unheard,
         }
     }
     Err(last)
 }
 
-async fn converse(port: &mut Port) -> Result<Counters, Unheard> {
+async fn converse<const N: usize>(port: &mut Port, names: &str) -> Result<[i32; N], Unheard> {
     let version = ask(port, b'V', &PROTOCOL_VERSION.to_be_bytes()).await?;
     if version != [1] {
         return Err(Unheard::Garbled(format!("RTDE refused version {PROTOCOL_VERSION}: {version:?}")));
     }
     let mut recipe = FREQUENCY_HZ.to_be_bytes().to_vec();
-    recipe.extend_from_slice(REGISTERS.as_bytes());
+    recipe.extend_from_slice(names.as_bytes());
     let reply = ask(port, b'O', &recipe).await?;
     let [recipe, types @ ..] = reply.as_slice() else {
         return Err(Unheard::Garbled("RTDE sent an empty recipe".to_owned()));
     };
-    if types != b"INT32,INT32" {
+    if types != ["INT32"; N].join(",").as_bytes() {
         return Err(Unheard::Garbled(format!("RTDE answered the registers with {}", types.escape_ascii())));
     }
     let started = ask(port, b'S', &[]).await?;
@@ -76,7 +98,7 @@ async fn converse(port: &mut Port) -> Result<Counters, Unheard> {
     let data = await_package(port, b'U').await?;
     // The connection is closed at once; a pause is a courtesy whose answer nobody needs.
     let _ = dialogue::tell(port, &encode(b'P', &[])).await;
-    counters(*recipe, &data)
+    registers(*recipe, &data)
 }
 
 async fn ask(port: &mut Port, kind: u8, payload: &[u8]) -> Result<Vec<u8>, Unheard> {
@@ -120,20 +142,15 @@ fn decode(bytes: &[u8]) -> Option<Package> {
     (size == bytes.len()).then(|| Package { kind: *kind, payload: payload.to_vec() })
 }
 
-fn counters(recipe: u8, data: &[u8]) -> Result<Counters, Unheard> {
+fn registers<const N: usize>(recipe: u8, data: &[u8]) -> Result<[i32; N], Unheard> {
     let garbled = || Unheard::Garbled(format!("RTDE data of {} bytes do not fit the recipe", data.len()));
     let [id, words @ ..] = data else { return Err(garbled()) };
-    let words: [u8; 8] = words.try_into().map_err(|_| garbled())?;
-    if *id != recipe {
+    let (words, rest) = words.as_chunks::<4>();
+    if *id != recipe || !rest.is_empty() {
         return Err(garbled());
     }
-    let [a, b, c, d, e, f, g, h] = words;
-    let counters = Counters { started: i32::from_be_bytes([a, b, c, d]), finished: i32::from_be_bytes([e, f, g, h]) };
-    // More ends than beginnings, or negative counts, are not what the programs write.
-    if counters.finished < 0 || counters.started < counters.finished {
-        return Err(Unheard::Garbled(format!("impossible program counters {counters:?}")));
-    }
-    Ok(counters)
+    let words: Vec<i32> = words.iter().map(|word| i32::from_be_bytes(*word)).collect();
+    words.try_into().map_err(|_| garbled())
 }
 
 #[cfg(test)]
@@ -150,11 +167,11 @@ mod tests {
     }
 
     #[test]
-    fn counters_need_their_recipe_their_length_and_sense() {
+    fn registers_need_their_recipe_and_their_length() {
         let data = [7, 0, 0, 0, 3, 0, 0, 0, 2];
-        assert_eq!(counters(7, &data).unwrap(), Counters { started: 3, finished: 2 });
-        assert!(counters(8, &data).is_err());
-        assert!(counters(7, &data[..8]).is_err());
-        assert!(counters(7, &[7, 0, 0, 0, 1, 0, 0, 0, 2]).is_err());
+        assert_eq!(registers::<2>(7, &data).unwrap(), [3, 2]);
+        assert!(registers::<2>(8, &data).is_err());
+        assert!(registers::<2>(7, &data[..8]).is_err());
+        assert!(registers::<1>(7, &data).is_err());
     }
 }

@@ -3,7 +3,9 @@ use std::sync::{Arc, Mutex};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::testing::{Device, Shared, Trouble, attention, is_partial, is_refused, is_silent, request, take_line};
+use crate::testing::{
+    Device, Shared, Trouble, aborting, attention, is_partial, is_refused, is_silent, request, take_line,
+};
 
 /// A controller; its dashboard and its RTDE share it.
 struct Controller {
@@ -20,6 +22,14 @@ struct Controller {
     popup: bool,
     /// The running program ends without finishing.
     breaks: bool,
+    /// `stop` is refused.
+    unstoppable: bool,
+    /// The gripper feels an object.
+    holding: bool,
+    /// There is nothing where the arm picks.
+    nothing_there: bool,
+    /// Which register was asked for last.
+    asks_gripper: bool,
 }
 
 #[derive(Clone)]
@@ -49,6 +59,7 @@ impl Device for FakeDashboard {
                 };
                 if controller.looks_left == 1 && !controller.breaks {
                     controller.counters.finished += 1;
+                    controller.holding = controller.loaded.starts_with("pick") && !controller.nothing_there;
                 }
                 controller.looks_left = controller.looks_left.saturating_sub(1);
                 format!("{state} {}", controller.loaded)
@@ -62,6 +73,7 @@ impl Device for FakeDashboard {
                 }
                 "Starting program".to_owned()
             }
+            "stop" if controller.unstoppable => "Failed to execute: stop".to_owned(),
             "stop" => {
                 (controller.looks_left, controller.paused) = (0, false);
                 "Stopped".to_owned()
@@ -97,13 +109,22 @@ impl Device for FakeRtde {
             bytes
         };
         Some(match question[2] {
+            b'O' if &question[11..] == b"output_int_register_26" => {
+                self.0.lock().unwrap().asks_gripper = true;
+                package(b'O', b"\x01INT32")
+            }
             b'O' => {
                 assert_eq!(&question[11..], b"output_int_register_24,output_int_register_25");
+                self.0.lock().unwrap().asks_gripper = false;
                 package(b'O', b"\x01INT32,INT32")
             }
             b'S' => {
-                let counters = self.0.lock().unwrap().counters;
-                let data = [&[1][..], &counters.started.to_be_bytes(), &counters.finished.to_be_bytes()].concat();
+                let controller = self.0.lock().unwrap();
+                let counters = controller.counters;
+                let data = match controller.asks_gripper {
+                    true => [&[1][..], &i32::from(controller.holding).to_be_bytes()].concat(),
+                    false => [&[1][..], &counters.started.to_be_bytes(), &counters.finished.to_be_bytes()].concat(),
+                };
                 [package(b'M', b"\x02hello"), package(b'S', &[1]), package(b'U', &data)].concat()
             }
             kind => package(kind, &[1]),
@@ -136,6 +157,10 @@ async fn arm() -> (Arc<Mutex<Controller>>, Shared<FakeDashboard>, Shared<FakeRtd
         played: Vec::new(),
         popup: false,
         breaks: false,
+        unstoppable: false,
+        holding: false,
+        nothing_there: false,
+        asks_gripper: false,
     }));
     let dashboard = Shared::new(FakeDashboard(controller.clone()));
     let rtde = Shared::new(FakeRtde(controller.clone()));
@@ -221,6 +246,7 @@ async fn half_a_move_is_completed_because_the_counters_prove_that_no_place_began
     {
         let mut controller = controller.lock().unwrap();
         controller.counters = Counters { started: 11, finished: 10 };
+        controller.holding = true;
         controller.loaded = "pick_rack_1.urp".to_owned();
     }
     assert_eq!(arm.recover(&transfer(), &snapshot, &attention()).await.unwrap(), Recovered::Running);
@@ -240,6 +266,42 @@ async fn what_the_counters_cannot_prove_is_unknown() {
     controller.lock().unwrap().safety = "PROTECTIVE_STOP";
     let recovered = arm.recover(&transfer(), &snapshot, &attention()).await.unwrap();
     assert!(matches!(recovered, Recovered::Finished(Err(Fault::Partial { .. }))), "{recovered:?}");
+}
+
+#[tokio::test]
+async fn an_arm_that_does_not_confirm_its_stop_has_not_ended() {
+    let (controller, _, _, mut arm) = arm().await;
+    let snapshot = arm.prepare(&transfer(), &attention()).await.unwrap();
+    for unstoppable in [true, false] {
+        {
+            let mut controller = controller.lock().unwrap();
+            controller.unstoppable = unstoppable;
+            controller.loaded = "pick_rack_1.urp".to_owned();
+            controller.looks_left = 50;
+            controller.counters = Counters { started: 11, finished: 9 };
+        }
+        let outcome = arm.attend(&transfer(), &snapshot, &aborting()).await;
+        assert_eq!(is_silent(&outcome), unstoppable, "{outcome:?}");
+        assert_eq!(matches!(outcome, Err(Fault::Aborted { .. })), !unstoppable, "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_pick_that_closes_on_nothing_puts_nothing_down() {
+    let (controller, _, _, mut arm) = arm().await;
+    controller.lock().unwrap().nothing_there = true;
+    arm.prepare(&transfer(), &attention()).await.unwrap();
+    let outcome = arm.execute(&transfer(), &attention()).await;
+    assert!(is_partial(&outcome, codes::ARM_EMPTY), "{outcome:?}");
+    assert_eq!(controller.lock().unwrap().played, ["pick_rack_1.urp"]);
+}
+
+#[tokio::test]
+async fn a_paused_program_is_stopped_by_the_safe_state() {
+    let (controller, _, _, mut arm) = arm().await;
+    controller.lock().unwrap().paused = true;
+    arm.make_safe("test").await.unwrap();
+    assert!(!controller.lock().unwrap().paused, "nobody can make it go on by answering a popup");
 }
 
 #[tokio::test]

@@ -13,6 +13,9 @@ struct FakeBalance {
     /// Sent before the next answer.
     unsolicited: Option<&'static str>,
     weighings: u32,
+    /// Is busy for ever after it has set zero.
+    busy_after_zero: bool,
+    serial: &'static str,
 }
 
 impl Device for FakeBalance {
@@ -24,7 +27,7 @@ impl Device for FakeBalance {
         let command = std::str::from_utf8(question).unwrap().trim_end();
         let mut reply = self.unsolicited.take().map(|line| format!("{line}\r\n")).unwrap_or_default();
         reply.push_str(&match command {
-            "I4" => "I4 A \"SIM123\"".to_owned(),
+            "I4" => format!("I4 A \"{}\"", self.serial),
             _ if self.busy > 0 => {
                 self.busy -= 1;
                 format!("{command} I")
@@ -37,7 +40,10 @@ impl Device for FakeBalance {
                 format!("S S {mass:>10.4} g")
             }
             "SI" => format!("S D {:>10.4} g", self.mass_g),
-            "Z" => "Z A".to_owned(),
+            "Z" => {
+                self.busy = if self.busy_after_zero { u32::MAX } else { 0 };
+                "Z A".to_owned()
+            }
             "T" => format!("T S {:>10.4} g", self.mass_g),
             _ => "ES".to_owned(),
         });
@@ -54,6 +60,8 @@ fn balance() -> (Shared<FakeBalance>, Balance) {
         wobble: Vec::new(),
         unsolicited: None,
         weighings: 0,
+        busy_after_zero: false,
+        serial: "SIM123",
     });
     let balance = Balance::new(fake.port(), BalanceSettings::default());
     (fake, balance)
@@ -111,6 +119,25 @@ async fn refusals_of_the_balance_are_refusals() {
     assert!(is_refused(&weigh(&mut balance).await, codes::BALANCE_RANGE));
     fake.look(|balance| (balance.overload, balance.busy) = (false, u32::MAX));
     assert!(is_refused(&weigh(&mut balance).await, codes::BALANCE_UNSTABLE));
+}
+
+#[tokio::test]
+async fn a_zero_whose_answer_was_lost_is_never_refused() {
+    let (fake, mut balance) = balance();
+    fake.look(|balance| balance.busy = u32::MAX);
+    assert!(is_refused(&balance.execute(&request("zero", []), &attention()).await, codes::BALANCE_UNSTABLE));
+    fake.look(|balance| (balance.busy, balance.busy_after_zero) = (0, true));
+    fake.expect(b"Z\r\n", Trouble::LostReply);
+    let outcome = balance.execute(&request("zero", []), &attention()).await;
+    assert!(is_silent(&outcome), "zero was set and its repetition refused: {outcome:?}");
+}
+
+#[tokio::test]
+async fn another_balance_on_the_line_is_noticed() {
+    let (fake, mut balance) = balance();
+    balance.connect().await.unwrap();
+    fake.look(|balance| balance.serial = "SIM456");
+    assert!(is_refused(&balance.connect().await, ppu_driver::codes::WRONG_DEVICE));
 }
 
 #[tokio::test]

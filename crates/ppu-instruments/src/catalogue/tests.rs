@@ -38,6 +38,53 @@ fn every_manifest_is_sound() {
 }
 
 #[test]
+fn the_second_watchdog_is_that_of_the_reference_unless_a_file_says_otherwise() {
+    let expected = [
+        ("ur5e", Some(5), true),
+        ("cavro-xlp", Some(5), false),
+        ("eurotherm-epc3016", None, false),
+        ("ika-cmag", Some(60), true),
+        ("mettler-sics", None, false),
+        ("aeris-uai", None, false),
+        ("ocean-obp", Some(5), false),
+    ];
+    for (driver, safe_after_s, stops_running) in expected {
+        let default = Watchdog { safe_after: safe_after_s.map(Duration::from_secs), stops_running };
+        assert_eq!(Watchdog::of_driver(driver), default, "{driver}");
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/instruments");
+        let file = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let file = file.map(|text| InstrumentFile::parse("x.toml", &text).unwrap()).find(|file| file.driver == driver);
+        assert_eq!(file.unwrap().watchdog, default, "the file of {driver}");
+    }
+    let file = |watchdog: &str| {
+        let text = format!("version = 1\ndriver = \"ur5e\"\ntitle = \"Arm\"\n[watchdog]\n{watchdog}\n");
+        InstrumentFile::parse("x.toml", &text).map(|file| file.watchdog)
+    };
+    assert_eq!(file("never = true").unwrap().safe_after, None);
+    assert_eq!(file("safe_after_s = 8").unwrap().safe_after, Some(Duration::from_secs(8)));
+    assert!(file("safe_after_s = 1").is_err(), "T1 comes first");
+    assert!(file("safe_after_s = 8\nnever = true").is_err());
+}
+
+#[test]
+fn what_can_be_checked_before_a_start_is_required() {
+    let requires = |driver: &str, settings: &str, command: &str| {
+        let manifest = manifest_with(driver, &settings.parse().unwrap()).unwrap();
+        let commands = manifest.capabilities.iter().flat_map(|capability| capability.commands.clone());
+        let found = commands.into_iter().find(|spec| spec.name == command).unwrap();
+        for requirement in &found.requires {
+            let name = &requirement.property;
+            assert!(manifest.properties.iter().any(|property| &property.name == name), "{driver} reads {name}");
+        }
+        found.requires.len()
+    };
+    assert_eq!(requires("ur5e", "", "move"), 1);
+    assert_eq!(requires("aeris-uai", "", "scan"), 1);
+    assert_eq!(requires("mettler-sics", "", "weigh"), 0);
+    assert_eq!(requires("mettler-sics", "least_sample_mg = 100.0", "weigh"), 1);
+}
+
+#[test]
 fn the_names_that_protocols_use_are_there() {
     use ActionClass::{Continuing, Idempotent, Queryable};
     let expected = [

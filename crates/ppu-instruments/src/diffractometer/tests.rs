@@ -143,6 +143,17 @@ async fn a_garbled_answer_to_measure_is_silent_and_the_scan_is_found_again() {
 }
 
 #[tokio::test]
+async fn a_scan_that_runs_for_too_long_has_not_ended() {
+    let (_folder, fake, mut aeris) = aeris().await;
+    let snapshot = aeris.prepare(&scan(), &attention()).await.unwrap();
+    fake.look(|aeris| aeris.measuring = u32::MAX);
+    let impatient = Attention::new(1e8, tokio::sync::watch::channel(false).1);
+    let outcome = aeris.attend(&scan(), &snapshot, &impatient).await;
+    assert!(is_silent(&outcome), "{outcome:?}");
+    assert_eq!(aeris.recover(&scan(), &snapshot, &attention()).await.unwrap(), Recovered::Running);
+}
+
+#[tokio::test]
 async fn without_file_and_scan_only_an_unchanged_slot_proves_that_nothing_began() {
     let (_folder, fake, mut aeris) = aeris().await;
     let snapshot = aeris.prepare(&scan(), &attention()).await.unwrap();

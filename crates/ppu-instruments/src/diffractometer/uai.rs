@@ -35,6 +35,19 @@ impl Message {
         (!parts.is_empty() && !text.contains('\u{fffd}')).then_some(Message { parts })
     }
 
+    /// Whether the message names another verb or sample than the request that it should answer. What it does not name it
+    /// does not contradict: not every version repeats them.
+    pub(super) fn contradicts(&self, request: &str) -> bool {
+        const VERBS: [&str; 3] = ["ADD", "MEASURE", "REMOVE"];
+        let Some(asked) = Message::parse(request.as_bytes()) else { return false };
+        let other_verb = self.parts.iter().any(|part| VERBS.contains(&part.as_str()) && !asked.parts.contains(part));
+        let other_sample = matches!(
+            (self.field("SAMPLE_ID"), asked.field("SAMPLE_ID")),
+            (Some(answered), Some(wanted)) if answered != wanted
+        );
+        other_verb || other_sample
+    }
+
     /// The value of a field.
     pub(super) fn field(&self, key: &str) -> Option<&str> {
         let fields = self.parts.iter().filter_map(|part| part.split_once('='));
@@ -112,6 +125,16 @@ mod tests {
         assert_eq!(lines.field("SYSTEM"), Some("remote"));
         let refusal = Message::parse(b"@SAMPLE@ADD@STATUS=fatal: no such application@END").unwrap();
         assert_eq!(refusal.field("STATUS"), Some("fatal: no such application"));
+    }
+
+    #[test]
+    fn an_answer_to_another_request_is_noticed() {
+        let request = "@SAMPLE@MEASURE@SAMPLE_ID=S01@APPLICATION=fast@END";
+        let contradicts = |answer: &str| Message::parse(answer.as_bytes()).unwrap().contradicts(request);
+        assert!(!contradicts("@SAMPLE@MEASURE@SAMPLE_ID=S01@STATUS=normal@END"));
+        assert!(!contradicts("@STATUS=normal@END"));
+        assert!(contradicts("@SAMPLE@ADD@SAMPLE_ID=S01@STATUS=normal@END"));
+        assert!(contradicts("@SAMPLE@MEASURE@SAMPLE_ID=S02@STATUS=normal@END"));
     }
 
     #[test]

@@ -13,6 +13,8 @@ struct FakeController {
     /// Registers that forget what is written to them.
     stuck: Option<u16>,
     ignores_run: bool,
+    /// Questions are refused once a programme runs.
+    refuses_while_running: bool,
 }
 
 impl FakeController {
@@ -35,6 +37,7 @@ impl FakeController {
             looks_left: 0,
             stuck: None,
             ignores_run: false,
+            refuses_while_running: false,
         })
     }
 
@@ -76,6 +79,7 @@ impl Device for FakeController {
     fn answer(&mut self, question: &[u8]) -> Option<Vec<u8>> {
         let word = |at: usize| u16::from_be_bytes([question[at], question[at + 1]]);
         let pdu = match question[7] {
+            3 if self.refuses_while_running && self.registers[&23] == 2 => vec![0x83, 4],
             3 => {
                 let words: Vec<u8> = (0..word(10)).flat_map(|at| self.read(word(8) + at).to_be_bytes()).collect();
                 [vec![3, words.len() as u8], words].concat()
@@ -171,6 +175,29 @@ async fn a_run_command_without_answer_is_silent_and_resolved_from_the_mode() {
             assert_eq!(fake.look(|controller| controller.runs), 1);
         }
     }
+}
+
+#[tokio::test]
+async fn a_refused_question_in_mid_anneal_refuses_nothing_of_the_anneal() {
+    let fake = FakeController::new();
+    let mut furnace = furnace(&fake).await;
+    furnace.prepare(&anneal(), &attention()).await.unwrap();
+    fake.look(|controller| controller.refuses_while_running = true);
+    let outcome = furnace.execute(&anneal(), &attention()).await;
+    assert!(is_silent(&outcome), "{outcome:?}");
+    assert_eq!(fake.look(|controller| controller.runs), 1);
+}
+
+#[tokio::test]
+async fn a_programme_that_runs_for_too_long_has_not_ended() {
+    let fake = FakeController::new();
+    let mut furnace = furnace(&fake).await;
+    let snapshot = furnace.prepare(&anneal(), &attention()).await.unwrap();
+    fake.look(|controller| (controller.looks_left, _) = (u32::MAX, controller.registers.insert(23, 2)));
+    let impatient = Attention::new(1e7, tokio::sync::watch::channel(false).1);
+    let outcome = furnace.attend(&anneal(), &snapshot, &impatient).await;
+    assert!(is_silent(&outcome), "{outcome:?}");
+    assert_eq!(furnace.recover(&anneal(), &snapshot, &attention()).await.unwrap(), Recovered::Running);
 }
 
 #[tokio::test]

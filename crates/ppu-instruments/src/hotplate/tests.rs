@@ -16,6 +16,10 @@ struct FakePlate {
     ignored: u32,
     /// The bar comes loose.
     loose: bool,
+    /// Answers to questions about the speed.
+    looks: u32,
+    /// A setpoint of zero degrees is not taken.
+    ignores_zero: bool,
 }
 
 impl Device for FakePlate {
@@ -39,9 +43,13 @@ impl Device for FakePlate {
             "IN_NAME" => "SIM-plate C-MAG HS7".to_owned(),
             "IN_PV_1" => "22.5 1".to_owned(),
             "IN_PV_2" => format!("{:.1} 2", self.plate),
-            "IN_PV_4" => format!("{:.1} 4", if self.loose { self.speed / 3.0 } else { self.speed }),
+            "IN_PV_4" => {
+                self.looks += 1;
+                format!("{:.1} 4", if self.loose { self.speed / 3.0 } else { self.speed })
+            }
             "IN_SP_1" => format!("{:.1} 1", self.temperature_setpoint),
             "IN_SP_4" => format!("{:.1} 4", self.speed_setpoint),
+            "OUT_SP_1" if self.ignores_zero && value == Some(0.0) => return None,
             "OUT_SP_1" => {
                 self.temperature_setpoint = value.unwrap();
                 return None;
@@ -123,6 +131,15 @@ async fn a_plate_that_never_answers_is_silent() {
 }
 
 #[tokio::test]
+async fn a_heater_that_ignores_its_switch_off_was_still_heating() {
+    let (fake, mut plate) = plate();
+    fake.look(|plate| plate.ignores_zero = true);
+    let heat = request("set_temperature", [("temperature", quantity(80.0, Unit::Celsius))]);
+    let outcome = plate.execute(&heat, &aborting()).await;
+    assert!(is_silent(&outcome), "it heated, whatever became of the switching off: {outcome:?}");
+}
+
+#[tokio::test]
 async fn a_loose_bar_is_a_fault_and_an_abort_stops_the_bar() {
     let (fake, mut plate) = plate();
     let outcome = plate.execute(&stir(), &aborting()).await;
@@ -130,15 +147,16 @@ async fn a_loose_bar_is_a_fault_and_an_abort_stops_the_bar() {
     assert_eq!(fake.look(|plate| plate.speed), 0.0);
     let look = fake.clone();
     let loosen = tokio::spawn(async move {
-        // A level, not an edge: the bar comes loose once it turns.
-        while look.look(|plate| plate.speed == 0.0) {
+        // A level, not an edge: the bar comes loose once it turns and was seen to.
+        let turns = |plate: &mut FakePlate| plate.speed > 0.0 && plate.looks >= 2;
+        while !look.look(turns) {
             tokio::task::yield_now().await;
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
         look.look(|plate| plate.loose = true);
     });
+    fake.look(|plate| plate.looks = 0);
     let outcome = plate.execute(&stir(), &attention()).await;
-    loosen.await.unwrap();
+    tokio::time::timeout(Duration::from_secs(10), loosen).await.unwrap().unwrap();
     assert!(is_partial(&outcome, codes::STIRRER_SPEED), "{outcome:?}");
     assert_eq!(fake.look(|plate| plate.speed), 0.0);
 }

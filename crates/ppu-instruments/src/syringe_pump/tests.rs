@@ -14,6 +14,8 @@ struct FakePump {
     /// The plunger stops here with an overload.
     blocked_at: Option<u32>,
     last: Option<(u8, Vec<u8>)>,
+    /// Takes a move and does not make it.
+    lame: bool,
 }
 
 impl FakePump {
@@ -27,6 +29,7 @@ impl FakePump {
             initialisations: 0,
             blocked_at: None,
             last: None,
+            lame: false,
         })
     }
 
@@ -52,6 +55,7 @@ impl FakePump {
             other if FakePump::number(other, 'I').is_none() => {
                 assert_eq!(FakePump::number(other, 'A'), Some(self.step), "{other}");
             }
+            _ if self.lame => self.moves += 1,
             other if self.error != 7 => {
                 self.moves += 1;
                 self.port = FakePump::number(other, 'I').unwrap();
@@ -193,6 +197,22 @@ async fn a_pump_that_is_still_moving_is_attended_to() {
     assert_eq!(pump.recover(&request, &snapshot, &attention()).await.unwrap(), Recovered::Running);
     let done = pump.attend(&request, &snapshot, &attention()).await.unwrap();
     assert_eq!(done.results["volume"], quantity(50.0, Unit::Microlitre));
+}
+
+#[tokio::test]
+async fn a_move_that_was_taken_and_does_not_show_or_end_is_never_refused() {
+    let fake = FakePump::new();
+    let mut pump = pump(&fake);
+    pump.prepare(&aspirate(50.0), &attention()).await.unwrap();
+    fake.look(|pump| pump.lame = true);
+    let outcome = pump.execute(&aspirate(50.0), &attention()).await;
+    assert!(is_silent(&outcome), "{outcome:?}");
+    fake.look(|pump| pump.lame = false);
+    let snapshot = pump.prepare(&aspirate(50.0), &attention()).await.unwrap();
+    fake.look(|pump| pump.busy_looks = u32::MAX);
+    let impatient = Attention::new(100_000.0, tokio::sync::watch::channel(false).1);
+    let outcome = pump.attend(&aspirate(50.0), &snapshot, &impatient).await;
+    assert!(is_silent(&outcome), "a pump that still moves has not ended: {outcome:?}");
 }
 
 #[tokio::test]

@@ -157,7 +157,7 @@ pub(super) fn event(event: &Wire) -> Result<Event, ConversionError> {
         Wire::LabPaused(said) => Event::LabPaused { who: said.who.clone(), reason: said.reason.clone() },
         Wire::LabStopped(said) => Event::LabStopped { who: said.who.clone(), reason: said.reason.clone() },
         Wire::LabResumed(said) => Event::LabResumed { who: said.who.clone(), reason: said.reason.clone() },
-        Wire::TailCut(_) => return Err(ConversionError::new("event", "it is no fact of the lab")),
+        Wire::TailCut(_) | Wire::Repaired(_) => return Err(ConversionError::new("event", "it is no fact of the lab")),
     })
 }
 

@@ -8,12 +8,14 @@
 
 mod edges;
 mod fit;
+mod several;
 
 use crate::HC_EV_NM;
 use crate::absorbance::{Absorbance, Excluded};
 use crate::raw::Estimate;
 
 pub use edges::EdgeFound;
+pub use several::{EdgeModel, EdgeModels, SeveralEdges, several_edges};
 
 /// Fewest points in the range.
 const FEWEST_POINTS: usize = 60;
@@ -188,9 +190,9 @@ pub fn band_gap(absorbance: &Absorbance, settings: &GapSettings) -> Result<BandG
     let found = edges::find(&bins, settings.smallest_edge)?;
     let main = tallest(&found);
     let binding = settings.binding_ev.unwrap_or_else(|| binding_trend(main.energy_ev));
-    let fit = fit::fit(&bins, main.energy_ev, binding, fit::WIDE)?;
+    let fit = fit::fit(&bins, main.energy_ev, binding, fit::WIDE, fit::Ground::Straight)?;
     // The same edge by other acceptable routes: a narrow window, and no model at all.
-    let narrow = fit::fit(&bins, main.energy_ev, binding, fit::NARROW).ok();
+    let narrow = fit::fit(&bins, main.energy_ev, binding, fit::NARROW, fit::Ground::Straight).ok();
     let mut deviations: Vec<f64> = narrow.iter().map(|other| (other.gap_ev - fit.gap_ev).abs()).collect();
     deviations.push((main.energy_ev - fit.gap_ev).abs());
     let largest = deviations.iter().copied().fold(0.0, f64::max);

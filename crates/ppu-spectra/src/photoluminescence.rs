@@ -14,6 +14,12 @@ const FEWEST_PIXELS: usize = 40;
 const DETECTED_SIGMAS: f64 = 5.0;
 /// One-sided 95 % quantile of a normal distribution.
 const ONE_SIDED_95: f64 = 1.645;
+/// Steps of a fit, and the relative decrease of χ² that ends it.
+const EFFORT: (usize, f64) = (25, 1e-5);
+/// Pixels finer than this share of the slit are gathered: they hold no more detail.
+const GATHERED_SHARE: f64 = 0.7;
+/// The search looks at about this many points: the narrowest line it knows spans ten of them.
+const SEARCH_POINTS: usize = 160;
 /// Widths tried in the search for a line, in eV.
 const SEARCH_WIDTHS_EV: [f64; 3] = [0.06, 0.10, 0.16];
 /// Prior of the asymmetry: halide perovskites have a wider low-energy side.
@@ -232,7 +238,28 @@ fn signal(
         }
         return Err(PlError::TooFewPixels { pixels: signal.wavelength.len(), from_nm: from, to_nm: to });
     }
-    Ok(signal)
+    let (first, last) = (signal.wavelength[0], signal.wavelength[signal.wavelength.len() - 1]);
+    let pixel_nm = (last - first) / (signal.wavelength.len() - 1) as f64;
+    let group = (GATHERED_SHARE * detector.resolution_nm / pixel_nm).floor() as usize;
+    let fewest = signal.wavelength.len() / FEWEST_PIXELS;
+    Ok(signal.gathered(group.min(fewest).max(1)))
+}
+
+impl Signal {
+    /// Neighbouring pixels taken together.
+    fn gathered(self, group: usize) -> Self {
+        if group < 2 {
+            return self;
+        }
+        let mean = |part: &[f64]| part.iter().sum::<f64>() / part.len() as f64;
+        let spread = |part: &[f64]| part.iter().map(|u| u * u).sum::<f64>().sqrt() / part.len() as f64;
+        Self {
+            wavelength: self.wavelength.chunks(group).map(mean).collect(),
+            value: self.value.chunks(group).map(mean).collect(),
+            u: self.u.chunks(group).map(spread).collect(),
+            saturated: self.saturated,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -246,6 +273,15 @@ struct Candidate {
 
 /// The most significant line of ordinary width on a constant background.
 fn search(signal: &Signal, value: &[f64]) -> Candidate {
+    let group = (value.len() / SEARCH_POINTS).max(1);
+    let coarse = Signal {
+        wavelength: signal.wavelength.clone(),
+        value: value.to_vec(),
+        u: signal.u.clone(),
+        saturated: Vec::new(),
+    }
+    .gathered(group);
+    let (signal, value) = (&coarse, &coarse.value);
     let weights: Vec<f64> = signal.u.iter().map(|u| 1.0 / (u * u)).collect();
     let (first, last) = (signal.wavelength[0], signal.wavelength[signal.wavelength.len() - 1]);
     let (low, high) = (HC_EV_NM / last, HC_EV_NM / first);
@@ -318,7 +354,8 @@ fn fit_line(signal: &Signal, value: &[f64], start: &Candidate) -> Option<(Emissi
         all
     };
     let first = [start.energy, start.width.ln(), ASYMMETRY_PRIOR.0, 1.0, 0.0];
-    let found = minimise(&first, &[1e-3, 0.01, 0.01, 0.01, 1e-4], 30.0, residuals).filter(|found| found.converged)?;
+    let found =
+        minimise(&first, &[2e-4, 2e-3, 2e-3, 2e-3, 1e-4], 150.0, EFFORT, residuals).filter(|found| found.converged)?;
     let best = line(&found.p);
     let (low, high) = (HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1], HC_EV_NM / signal.wavelength[0]);
     let sensible = best.photons > 0.0 && (0.01..0.6).contains(&best.fwhm_ev);

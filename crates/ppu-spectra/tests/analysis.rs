@@ -300,13 +300,25 @@ fn raw_emission_that_says_nothing_is_refused() {
 #[test]
 fn an_analysis_takes_milliseconds() {
     let spectrum = film_spectra(1, &film(450.0, 1.6), &[(1.0, edge(1.6, 0.012))]).unwrap();
-    let start = Instant::now();
-    band_gap(&spectrum, &GapSettings::default()).unwrap();
-    let gap = start.elapsed();
+    // The first analysis of a process builds a table; the fastest of some is the one that nothing interrupted.
+    let gap = (0..10)
+        .map(|_| {
+            let start = Instant::now();
+            band_gap(&spectrum, &GapSettings::default()).unwrap();
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
     let line = EmissionLine { peak_ev: 1.6, fwhm_ev: 0.09, asymmetry: 0.1, photons: 1e8 };
     let spectra = emission(1, &[line]);
-    let start = Instant::now();
-    peak(&spectra);
-    println!("gap {gap:?}, emission {:?}", start.elapsed());
-    assert!(gap.as_secs_f64() < 1.0);
+    let emission = (0..10)
+        .map(|_| {
+            let start = Instant::now();
+            peak(&spectra);
+            start.elapsed()
+        })
+        .min()
+        .unwrap();
+    println!("gap {gap:?}, emission {emission:?}");
+    assert!(gap.as_secs_f64() < 0.02 && emission.as_secs_f64() < 0.02);
 }

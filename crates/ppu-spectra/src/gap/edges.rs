@@ -1,5 +1,7 @@
 //! Absorption edges as maxima of the slope.
 
+use nalgebra::{Matrix3, Vector3};
+
 use super::{BandGapError, Bin};
 use crate::least_squares::linear;
 
@@ -77,16 +79,23 @@ fn slopes(bins: &[Bin]) -> Vec<Slope> {
             continue;
         }
         // Equal weights: unequal ones would shift the point at which the slope is taken.
-        let t: Vec<f64> = window.iter().map(|other| (other.energy - bin.energy) / SLOPE_HALF_EV).collect();
-        let columns = vec![vec![1.0; t.len()], t.clone(), t.iter().map(|t| t * t).collect()];
-        let y: Vec<f64> = window.iter().map(|other| other.value).collect();
-        let noise = window.iter().map(|other| other.u * other.u).sum::<f64>() / window.len() as f64;
-        let Some((c, covariance)) = linear(&columns, &y, &vec![1.0; y.len()]) else { continue };
-        let misfit: f64 =
-            (0..y.len()).map(|i| (y[i] - c[0] - c[1] * columns[1][i] - c[2] * columns[2][i]).powi(2)).sum();
+        let level = bin.value;
+        let (mut moments, mut sums, mut squares, mut noise) = ([0.0; 5], Vector3::zeros(), 0.0, 0.0);
+        for other in window {
+            let (t, y) = ((other.energy - bin.energy) / SLOPE_HALF_EV, other.value - level);
+            let powers = [1.0, t, t * t, t * t * t, t * t * t * t];
+            moments.iter_mut().zip(powers).for_each(|(moment, power)| *moment += power);
+            sums += Vector3::new(y, t * y, t * t * y);
+            squares += y * y;
+            noise += other.u * other.u;
+        }
+        let h = Matrix3::from_fn(|row, column| moments[row + column]);
+        let Some(inverse) = h.try_inverse() else { continue };
+        let c = inverse * sums;
+        let misfit = (squares - c.dot(&sums)).max(0.0);
         // Scatter beyond the stated noise counts as noise.
-        let variance = noise.max(misfit / (y.len() - 3) as f64);
-        let u = (covariance[(1, 1)] * variance).sqrt() / SLOPE_HALF_EV;
+        let variance = (noise / window.len() as f64).max(misfit / (window.len() - 3) as f64);
+        let u = (inverse[(1, 1)] * variance).sqrt() / SLOPE_HALF_EV;
         slopes.push(Slope { energy: bin.energy, value: c[1] / SLOPE_HALF_EV, u });
     }
     slopes

@@ -28,8 +28,26 @@ pub(super) struct EdgeFit {
     pub(super) rms: f64,
 }
 
+/// On what an edge stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ground {
+    /// A straight line.
+    Straight,
+    /// A parabola: the higher transitions of a phase with a smaller gap.
+    Bent,
+}
+
+/// Steps of a fit, and the relative decrease of χ² that ends it.
+const EFFORT: (usize, f64) = (12, 1e-4);
+
 /// Fits gap, Urbach energy, broadening and binding energy; `binding` is the prior of the latter in eV.
-pub(super) fn fit(bins: &[Bin], at_ev: f64, binding: (f64, f64), window: (f64, f64)) -> Result<EdgeFit, BandGapError> {
+pub(super) fn fit(
+    bins: &[Bin],
+    at_ev: f64,
+    binding: (f64, f64),
+    window: (f64, f64),
+    ground: Ground,
+) -> Result<EdgeFit, BandGapError> {
     let inside = |bin: &&Bin| bin.energy > at_ev - window.0 && bin.energy < at_ev + window.1;
     let used: Vec<Bin> = bins.iter().filter(inside).copied().collect();
     let covered = used.first().is_some_and(|first| first.energy < at_ev - LEAST_SHARE * window.0)
@@ -45,17 +63,20 @@ pub(super) fn fit(bins: &[Bin], at_ev: f64, binding: (f64, f64), window: (f64, f
     let solve = |p: &[f64]| -> Option<(Vec<f64>, Vec<Vec<f64>>)> {
         let edge = Edge { gap_ev: p[0], binding_ev: p[3].exp(), urbach_ev: p[1].exp(), broadening_ev: p[2].exp() };
         let model = AbsorptionModel::without_table(edge).ok()?;
-        let columns = vec![
+        let mut columns = vec![
             vec![1.0; used.len()],
             used.iter().map(|bin| bin.energy - at_ev).collect(),
             used.iter().map(|bin| model.alpha_per_cm(bin.energy) / REFERENCE_PER_CM).collect(),
         ];
+        if ground == Ground::Bent {
+            columns.push(used.iter().map(|bin| (bin.energy - at_ev).powi(2) / 0.1).collect());
+        }
         let (c, _) = linear(&columns, &y, &weights)?;
         Some((c, columns))
     };
     let misfit = |p: &[f64]| -> Option<Vec<f64>> {
         let (c, columns) = solve(p)?;
-        Some((0..y.len()).map(|i| y[i] - (0..3).map(|k| c[k] * columns[k][i]).sum::<f64>()).collect())
+        Some((0..y.len()).map(|i| y[i] - (0..c.len()).map(|k| c[k] * columns[k][i]).sum::<f64>()).collect())
     };
     let residuals = |p: &[f64]| -> Vec<f64> {
         // A step out of the model's range gives no number, and the fit turns back.
@@ -68,7 +89,8 @@ pub(super) fn fit(bins: &[Bin], at_ev: f64, binding: (f64, f64), window: (f64, f
     };
     let failed = BandGapError::NoFit { energy_ev: at_ev };
     let start = [at_ev, URBACH_PRIOR.0, BROADENING_PRIOR.0, binding.0.ln()];
-    let Some(found) = minimise(&start, &[1e-3, 0.02, 0.02, 0.02], 20.0, residuals).filter(|found| found.converged)
+    let Some(found) =
+        minimise(&start, &[2e-4, 5e-3, 5e-3, 5e-3], 80.0, EFFORT, residuals).filter(|found| found.converged)
     else {
         return Err(failed);
     };

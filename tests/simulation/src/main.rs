@@ -42,7 +42,7 @@ fn main() -> ExitCode {
     let began = Instant::now();
     let sums: Vec<Sum> = std::thread::scope(|scope| {
         let workers: Vec<_> =
-            (0..arguments.threads).map(|worker| scope.spawn(|| tell_some(&arguments, worker))).collect();
+            (0..arguments.threads).map(|worker| { let arguments = &arguments; scope.spawn(move || tell_some(arguments, worker)) }).collect();
         workers.into_iter().map(|worker| worker.join().expect("a story that panics has said why")).collect()
     });
     let total = |field: fn(&Sum) -> u64| sums.iter().map(field).sum::<u64>();

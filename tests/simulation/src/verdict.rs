@@ -23,7 +23,7 @@ pub(crate) fn of(
 ) -> anyhow::Result<Ending> {
     let mut violations = world.nature().violations.clone();
     for computer in computers {
-        let log = if computer.name == SCHEDULER { "log" } else { "ledger" };
+        let log = if computer.name == SCHEDULER { "journal" } else { "ledger" };
         // A process that died while its log was being made has none yet.
         if let Ok(report) = ppu_store::verify(&computer.disk(), computer.directory().join(log))
             && !report.can_be_opened()

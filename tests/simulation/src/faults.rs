@@ -63,9 +63,8 @@ pub struct Planned {
 
 /// Faults over a span of time, in order.
 pub fn draw(random: &mut StdRng, count: usize, span: Duration) -> Vec<Planned> {
-    let mut planned: Vec<_> = (0..count)
-        .map(|_| Planned { at: span.mul_f64(random.random_range(0.01..1.0)), fault: one(random) })
-        .collect();
+    let mut planned: Vec<_> =
+        (0..count).map(|_| Planned { at: span.mul_f64(random.random_range(0.01..1.0)), fault: one(random) }).collect();
     planned.sort_by_key(|planned| planned.at);
     planned
 }

@@ -23,6 +23,8 @@ pub struct Habits {
     pub held_at: Option<(CrashPoint, u32)>,
     /// It is held, and waits for what is to happen there.
     pub is_held: bool,
+    /// The process ended by itself and is to be started again.
+    pub has_exited: bool,
     /// Points passed.
     pub passed: u64,
 }
@@ -53,7 +55,7 @@ impl SimHost {
     pub fn new(name: &str, seed: u64) -> Self {
         let digest = blake3::hash(format!("{name} {seed}").as_bytes());
         let random = StdRng::from_seed(*digest.as_bytes());
-        let habits = Habits { random, dawdling: 0.0, held_at: None, is_held: false, passed: 0 };
+        let habits = Habits { random, dawdling: 0.0, held_at: None, is_held: false, has_exited: false, passed: 0 };
         Self {
             name: name.into(),
             boot: Arc::default(),

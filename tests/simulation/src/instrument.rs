@@ -51,7 +51,8 @@ pub struct SimInstrument {
 impl SimInstrument {
     /// A number from 0 to 1.
     fn draw(&self) -> f64 {
-        f64::from(u32::from_le_bytes(self.host.random()[..4].try_into().expect("four of sixteen bytes"))) / 4_294_967_296.0
+        f64::from(u32::from_le_bytes(self.host.random()[..4].try_into().expect("four of sixteen bytes")))
+            / 4_294_967_296.0
     }
 
     fn fate(&self) -> Fate {
@@ -223,4 +224,3 @@ impl Instrument for SimInstrument {
         Ok("it stands still".to_owned())
     }
 }
-

@@ -50,11 +50,8 @@ pub fn lab_toml() -> String {
          [[rack]]\nname = \"rack\"\nslots = {SAMPLES}\nsamples = {SAMPLES}\n"
     );
     for station in STATIONS {
-        let position = if station.needs_sample {
-            format!("sample_position = \"{}.in\"\n", station.device)
-        } else {
-            String::new()
-        };
+        let position =
+            if station.needs_sample { format!("sample_position = \"{}.in\"\n", station.device) } else { String::new() };
         writeln!(
             text,
             "[[device]]\nid = \"{}\"\ninstrument = \"{}\"\nconnect = \"simulated\"\n{position}",

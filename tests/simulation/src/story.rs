@@ -205,7 +205,8 @@ impl<'a> Telling<'a> {
         world.nature().places = lab.samples.iter().map(|(s, place)| (place.to_string(), s.to_string())).collect();
         let mut computers = Vec::new();
         for station in STATIONS {
-            let machine = Machine { class: station.class, counter: 0, busy: None, line_down_until_ns: 0, next_fate: None };
+            let machine =
+                Machine { class: station.class, counter: 0, busy: None, line_down_until_ns: 0, next_fate: None };
             world.nature().machines.insert(station.device.to_owned(), machine);
             let computer = Computer::new(host_of(station.device), script);
             let process = DriverProcess {
@@ -222,7 +223,8 @@ impl<'a> Telling<'a> {
             computers.push(computer);
         }
         let computer = Computer::new(SCHEDULER.to_owned(), script);
-        let process = Rc::new(SchedulerProcess { computer: computer.clone(), lab, office: office.clone(), world: world.clone() });
+        let process =
+            Rc::new(SchedulerProcess { computer: computer.clone(), lab, office: office.clone(), world: world.clone() });
         sim.host(SCHEDULER, move || {
             let process = Rc::clone(&process);
             async move { process.run().await }
@@ -230,7 +232,17 @@ impl<'a> Telling<'a> {
         computers.push(computer);
         let standby_office = office.clone();
         sim.host("standby", move || standby_office.clone().stand_by());
-        Ok(Telling { sim, computers, world, office, heal: Vec::new(), waiting: Vec::new(), soon: Vec::new(), struck: 0, deaths: 0 })
+        Ok(Telling {
+            sim,
+            computers,
+            world,
+            office,
+            heal: Vec::new(),
+            waiting: Vec::new(),
+            soon: Vec::new(),
+            struck: 0,
+            deaths: 0,
+        })
     }
 
     fn is_over(&self) -> bool {
@@ -345,6 +357,10 @@ impl<'a> Telling<'a> {
             self.strike(fault, now);
         }
         for at in 0..self.computers.len() {
+            let (name, host) = (self.computers[at].name.clone(), self.computers[at].host.clone());
+            if std::mem::take(&mut host.habits().has_exited) {
+                self.end_process(&name, CrashKeep::Everything, now + RESTART_AFTER);
+            }
             let computer = &mut self.computers[at];
             if computer.down_until.is_some_and(|until| until <= now) {
                 computer.down_until = None;
@@ -379,7 +395,10 @@ impl<'a> Telling<'a> {
             return;
         }
         computer.down_until = Some(back_at);
-        computer.host.habits().held_at = None;
+        {
+            let mut habits = computer.host.habits();
+            (habits.held_at, habits.is_held, habits.has_exited) = (None, false, false);
+        }
         computer.disk().crash(keep);
         self.sim.crash(name);
         self.deaths += 1;
@@ -396,12 +415,11 @@ struct DriverProcess {
 
 impl DriverProcess {
     async fn run(&self) -> turmoil::Result {
-        loop {
-            if let Err(error) = self.live().await {
-                tracing::info!(process = self.computer.name, "ended: {error:#}");
-            }
-            tokio::time::sleep(RESTART_AFTER).await;
-        }
+        let ended = self.live().await;
+        tracing::info!(process = self.computer.name, ?ended, "the process ended");
+        self.computer.host.habits().has_exited = true;
+        // What a process leaves running in this runtime is gone only when the supervisor ends the host.
+        std::future::pending().await
     }
 
     async fn live(&self) -> anyhow::Result<()> {
@@ -460,12 +478,11 @@ pub(crate) fn journal_options(computer: &Computer) -> JournalOptions {
 
 impl SchedulerProcess {
     async fn run(&self) -> turmoil::Result {
-        loop {
-            if let Err(error) = self.live().await {
-                tracing::info!(process = self.computer.name, "ended: {error:#}");
-            }
-            tokio::time::sleep(RESTART_AFTER).await;
-        }
+        let ended = self.live().await;
+        tracing::info!(process = self.computer.name, ?ended, "the process ended");
+        self.computer.host.habits().has_exited = true;
+        // What a process leaves running in this runtime is gone only when the supervisor ends the host.
+        std::future::pending().await
     }
 
     async fn live(&self) -> anyhow::Result<()> {

@@ -15,12 +15,7 @@ use crate::story::{Computer, Ending, Script, journal_options};
 use crate::world::World;
 
 /// Judges a story that has been told.
-pub(crate) fn of(
-    script: &Script,
-    computers: &[Computer],
-    world: &World,
-    office: &Office,
-) -> anyhow::Result<Ending> {
+pub(crate) fn of(script: &Script, computers: &[Computer], world: &World, office: &Office) -> anyhow::Result<Ending> {
     let mut violations = world.nature().violations.clone();
     for computer in computers {
         let log = if computer.name == SCHEDULER { "journal" } else { "ledger" };
@@ -79,7 +74,8 @@ fn compare(engine: &Engine, world: &World, violations: &mut Vec<String>) {
             if count > 1 && !repeatable {
                 violations.push(format!("{name} was carried out {count} times"));
             }
-            if step.state == StepState::Done && count == 0 {
+            // A sample that stands where it is to go needs no transfer.
+            if step.state == StepState::Done && step.attempts > 0 && count == 0 {
                 violations.push(format!("{name} is taken for done and was never carried out"));
             }
             if step.attempts == 0 && count > 0 {
@@ -105,4 +101,3 @@ fn compare(engine: &Engine, world: &World, violations: &mut Vec<String>) {
 fn class_of(device: &str) -> Option<ActionClass> {
     STATIONS.iter().find(|station| station.device == device).map(|station| station.class)
 }
-

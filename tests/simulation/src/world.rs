@@ -92,7 +92,14 @@ impl Nature {
     }
 
     /// An instrument begins an action; `false` where it is still busy and refuses.
-    pub fn begin(&mut self, device: &str, key: &str, moves: Option<(String, String)>, now_ns: u64, span_ns: u64) -> bool {
+    pub fn begin(
+        &mut self,
+        device: &str,
+        key: &str,
+        moves: Option<(String, String)>,
+        now_ns: u64,
+        span_ns: u64,
+    ) -> bool {
         self.advance(now_ns);
         let Some(machine) = self.machines.get_mut(device) else { return false };
         if machine.busy.is_some() {

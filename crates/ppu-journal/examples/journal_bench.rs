@@ -163,6 +163,7 @@ fn run(number: u64) -> Vec<Fact> {
             message: "reached 140 °C".repeat(35),
             code: String::new(),
             sample_position: None,
+            sample_in_doubt: false,
         };
         events.push(Event::StepEnded { key, device, dseq: number, outcome: Box::new(outcome) });
     }

@@ -5,6 +5,7 @@ mod keeper;
 mod links;
 mod lookup;
 mod opening;
+mod recent;
 mod store;
 
 pub use keeper::IndexStatus;
@@ -34,7 +35,7 @@ pub(crate) enum IndexError {
     Log(#[source] Box<crate::JournalError>),
 }
 
-/// How far the index has come.
+/// How far the part of the index that is written out has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Applied {
     /// The last sequence applied, 0 for none.

@@ -22,9 +22,9 @@ use crate::error::from_store;
 use crate::index::{self, Examined, IndexError, IndexStatus, Keeper, Wanted};
 use crate::record::fact_of;
 use crate::subject::Subject;
-use crate::{layout, origin};
+use crate::{layout, origin, repair};
 
-type Lock = <AnyDisk as Disk>::Lock;
+pub(crate) type Lock = <AnyDisk as Disk>::Lock;
 
 /// How a journal is opened.
 #[derive(Debug, Clone)]
@@ -132,6 +132,7 @@ impl Journal {
         let JournalOptions { segment_bytes, host, disk, index } = options.clone();
         let lock = lock(&disk, directory)?;
         let mut notes = Vec::new();
+        repair::finish(directory, &mut notes)?;
         let artifacts = ArtifactStore::open(disk.clone(), layout::artifacts(directory))?;
         let unfinished = artifacts.clear_incoming()?;
         if unfinished > 0 {
@@ -276,7 +277,7 @@ fn known_to_be_durable(disk: &AnyDisk, directory: &Path, found: &Examined) -> Re
     }
 }
 
-fn lock(disk: &AnyDisk, directory: &Path) -> Result<Lock, JournalError> {
+pub(crate) fn lock(disk: &AnyDisk, directory: &Path) -> Result<Lock, JournalError> {
     let failed = |path: &Path| {
         let path = path.to_owned();
         move |source| JournalError::Directory { path, source }
@@ -331,7 +332,7 @@ fn take_note(
 }
 
 /// The bytes of a fact. What could not be read back is refused here, because a journal that holds it could not be replayed.
-fn encode(fact: &Fact, origin: &Origin) -> Result<Vec<u8>, JournalError> {
+pub(crate) fn encode(fact: &Fact, origin: &Origin) -> Result<Vec<u8>, JournalError> {
     let event = event_name(&fact.event);
     let record = fact_to_record(fact, origin);
     let bytes = record.encode_to_vec();

@@ -38,6 +38,8 @@ pub enum Content {
     Fact(Fact),
     /// Recovery cut the log.
     TailCut(TailCut),
+    /// A person repaired the journal.
+    Repaired(Repaired),
 }
 
 /// Recovery cut bytes of a write that was never acknowledged from the end of the log, and kept them in a file.
@@ -57,8 +59,32 @@ pub struct TailCut {
     pub saved_as: String,
 }
 
+/// A person repaired a damaged journal (LOG-8). It is the first record of the new log; what could be read of the old one
+/// follows. Who it was is the actor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Repaired {
+    /// Unix milliseconds of the repair.
+    pub at_ms: i64,
+    /// Id of the old log, hexadecimal digits; empty where it could not be read.
+    pub old_log: String,
+    /// Chain head of the old log after the last record kept, hexadecimal digits; empty where none was.
+    pub old_chain: String,
+    /// Records kept.
+    pub kept: u64,
+    /// What is wrong with the old log, and so what is cut.
+    pub cut: String,
+    /// Where the old log is kept.
+    pub kept_as: String,
+    /// Why, in the words of who did it.
+    pub reason: String,
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 fn as_hex<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(&bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>())
+    serializer.serialize_str(&hex(bytes))
 }
 
 /// What an entry of the log says.
@@ -74,6 +100,15 @@ pub(crate) fn read_entry(entry: &Entry) -> Result<Record, JournalError> {
                 offset: cut.offset,
                 bytes: cut.bytes,
                 saved_as: cut.saved_as,
+            }),
+            Said::Repaired(repaired) => Content::Repaired(Repaired {
+                at_ms: record.wall_ms,
+                old_log: hex(&repaired.old_log),
+                old_chain: hex(&repaired.old_chain),
+                kept: repaired.kept,
+                cut: repaired.cut,
+                kept_as: repaired.kept_as,
+                reason: repaired.reason,
             }),
         };
         Ok(Record {
@@ -92,6 +127,6 @@ pub(crate) fn read_entry(entry: &Entry) -> Result<Record, JournalError> {
 pub(crate) fn fact_of(entry: &Entry) -> Result<Option<Fact>, JournalError> {
     Ok(match read_entry(entry)?.content {
         Content::Fact(fact) => Some(fact),
-        Content::TailCut(_) => None,
+        Content::TailCut(_) | Content::Repaired(_) => None,
     })
 }

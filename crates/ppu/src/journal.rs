@@ -154,9 +154,10 @@ fn line(record: &Record) -> String {
     let Record { sequence, actor, content, .. } = record;
     let (at_ms, what) = match content {
         Content::Fact(fact) => (fact.at_ms, said(fact)),
-        Content::TailCut(cut) => {
-            (cut.at_ms, format!("tail_cut: {} bytes that were never acknowledged, saved as {}", cut.bytes, cut.saved_as))
-        }
+        Content::TailCut(cut) => (
+            cut.at_ms,
+            format!("tail_cut: {} bytes that were never acknowledged, saved as {}", cut.bytes, cut.saved_as),
+        ),
         Content::Repaired(repaired) => {
             let what = format!("{} records kept; {}; old log in {}", repaired.kept, repaired.cut, repaired.kept_as);
             (repaired.at_ms, format!("repaired: {what}; {}", repaired.reason))

@@ -2,16 +2,18 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use ppu_core::DeviceId;
 use ppu_driver::ledger::Ledger;
+use ppu_host::RealHost;
 use ppu_journal::Journal;
 use ppu_proto::device::v1::events_response::Event;
 use ppu_store::{ArtifactStore, Log, LogOptions, RealDisk, Verdict};
 
 use crate::acknowledged::{Acknowledged, digest};
-use crate::workload::{DEVICE, JOURNAL_OPTIONS, Kind, SLED_TREE};
+use crate::workload::{DEVICE, Kind, SLED_TREE, journal_options};
 
 /// What was found of what had been acknowledged.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -59,7 +61,7 @@ fn lab(directory: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Found> {
 }
 
 fn journal(directory: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Found> {
-    let (journal, recovery) = Journal::open_with(directory, &JOURNAL_OPTIONS)?;
+    let (journal, recovery) = Journal::open_with(directory, &journal_options())?;
     let torn = recovery.notes.iter().filter(|note| note.contains("never acknowledged")).count() as u64;
     let mut records = BTreeMap::new();
     for fact in recovery.facts {
@@ -75,7 +77,7 @@ fn journal(directory: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Foun
 }
 
 fn ledger(directory: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Found> {
-    let ledger = Ledger::open(RealDisk, directory, &DeviceId::new(DEVICE)?)?;
+    let ledger = Ledger::open(Arc::new(RealHost), RealDisk, directory, &DeviceId::new(DEVICE)?)?;
     let last = ledger.state().last_dseq;
     let mut records = BTreeMap::new();
     for event in ledger.events_between(1, last)? {

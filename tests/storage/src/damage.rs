@@ -189,13 +189,20 @@ impl Lab {
     fn judge_log(&self, disk: &SimDisk, victim: Option<Victim>) -> anyhow::Result<Noticed> {
         self.never_served(disk)?;
         let (log, opened) = match Log::open(disk.clone(), LOG, options()) {
-            Err(OpenError::Corrupt(_) | OpenError::HeadUnreadable(_)) if victim.is_some() => return Ok(Noticed::Refused),
+            Err(OpenError::Corrupt(_) | OpenError::HeadUnreadable(_)) if victim.is_some() => {
+                return Ok(Noticed::Refused);
+            }
             other => other?,
         };
         let found = contents(&log.reader())?;
         drop(log);
         ensure!(self.bodies.starts_with(&found), "a record has changed");
-        ensure!(found.len() >= self.below_head, "{} of {} records are gone", self.below_head - found.len(), found.len());
+        ensure!(
+            found.len() >= self.below_head,
+            "{} of {} records are gone",
+            self.below_head - found.len(),
+            found.len()
+        );
         if found.len() < self.bodies.len() {
             let at_least = options().with_at_least(self.bodies.len() as u64);
             return match Log::open(disk.clone(), LOG, at_least) {

@@ -3,14 +3,18 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
 use ppu_core::DeviceId;
 use ppu_driver::ledger::{CommitError, Ledger};
+use ppu_engine::{Event as LabEvent, Fact};
+use ppu_host::RealHost;
+use ppu_journal::{Journal, JournalOptions};
 use ppu_proto::device::v1::DeviceFact;
 use ppu_proto::journal::v1::ledger_record::Event;
 use ppu_store::{
-    AppendError, ArtifactHash, ArtifactStore, CrashKeep, DiskOperation, Log, LogId, LogOptions, LogWriter,
+    AnyDisk, AppendError, ArtifactHash, ArtifactStore, CrashKeep, DiskOperation, Log, LogId, LogOptions, LogWriter,
     MIN_SEGMENT_BYTES, SimDisk, SimFault,
 };
 
@@ -36,6 +40,8 @@ pub enum Story {
     Log,
     /// The ledger of a driver.
     Ledger,
+    /// The journal of a scheduler, with its raw data.
+    Journal,
     /// Raw data.
     Artifacts,
 }
@@ -65,9 +71,10 @@ struct Told {
 /// Something acknowledged was lost, or something was acknowledged after the fault.
 pub fn run() -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
-    for story in [Story::Log, Story::Ledger, Story::Artifacts] {
+    for story in [Story::Log, Story::Ledger, Story::Journal, Story::Artifacts] {
         for (operation, fault) in FAULTS {
-            let failed = every(story, operation, fault).with_context(|| format!("{story:?}, {operation}, {fault:?}"))?;
+            let failed =
+                every(story, operation, fault).with_context(|| format!("{story:?}, {operation}, {fault:?}"))?;
             tally.0.insert((story, format!("{operation}, {fault:?}")), failed);
         }
     }
@@ -96,6 +103,7 @@ fn tell(story: Story, disk: &SimDisk) -> anyhow::Result<Told> {
     match story {
         Story::Log => tell_log(disk),
         Story::Ledger => tell_ledger(disk),
+        Story::Journal => tell_journal(disk),
         Story::Artifacts => tell_artifacts(disk),
     }
 }
@@ -104,6 +112,7 @@ fn recover(story: Story, disk: &SimDisk, told: &Told) -> anyhow::Result<()> {
     let found = match story {
         Story::Log => read_log(disk)?,
         Story::Ledger => read_ledger(disk)?,
+        Story::Journal => read_journal(disk)?,
         Story::Artifacts => return read_artifacts(disk, told),
     };
     ensure!(found.starts_with(&told.acknowledged), "{} of {} are there", found.len(), told.acknowledged.len());
@@ -158,7 +167,7 @@ fn device() -> anyhow::Result<DeviceId> {
 /// nothing.
 fn tell_ledger(disk: &SimDisk) -> anyhow::Result<Told> {
     let mut told = Told { acknowledged: Vec::new(), failed: false };
-    let Ok(ledger) = Ledger::open(disk.clone(), Path::new("/data/ledger"), &device()?) else {
+    let Ok(ledger) = Ledger::open(Arc::new(RealHost), disk.clone(), Path::new("/data/ledger"), &device()?) else {
         return Ok(Told { failed: true, ..told });
     };
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
@@ -180,7 +189,7 @@ fn tell_ledger(disk: &SimDisk) -> anyhow::Result<Told> {
 }
 
 fn read_ledger(disk: &SimDisk) -> anyhow::Result<Vec<Vec<u8>>> {
-    let ledger = Ledger::open(disk.clone(), Path::new("/data/ledger"), &device()?)?;
+    let ledger = Ledger::open(Arc::new(RealHost), disk.clone(), Path::new("/data/ledger"), &device()?)?;
     let last = ledger.state().last_dseq;
     let events = ledger.events_between(1, last)?;
     ledger.close();
@@ -189,6 +198,48 @@ fn read_ledger(disk: &SimDisk) -> anyhow::Result<Vec<Vec<u8>>> {
         _ => None,
     });
     Ok(facts.collect())
+}
+
+/// The index lies on the real disk and has no part in this.
+fn journal_options(disk: &SimDisk) -> JournalOptions {
+    let disk = AnyDisk::new(disk.clone());
+    JournalOptions { segment_bytes: MIN_SEGMENT_BYTES, disk, index: false, ..JournalOptions::default() }
+}
+
+/// A journal: after the fault every fact is refused as one that ends the process. Raw data that cannot be stored cost no fact.
+fn tell_journal(disk: &SimDisk) -> anyhow::Result<Told> {
+    let mut told = Told { acknowledged: Vec::new(), failed: false };
+    let Ok((journal, recovery)) = Journal::open_with(Path::new("/data/lab"), &journal_options(disk)) else {
+        return Ok(Told { failed: true, ..told });
+    };
+    drop(recovery);
+    let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let mut is_fatal = false;
+    for number in 0..10 {
+        told.failed |= journal.store_artifact(&content(number)).is_err();
+        let reason = String::from_utf8(vec![b'a' + number; 900])?;
+        let fact = Fact { at_ms: 1, event: LabEvent::LabPaused { who: "ada".to_owned(), reason: reason.clone() } };
+        match runtime.block_on(journal.append(&[fact])) {
+            Ok(_) if !is_fatal => told.acknowledged.push(reason.into_bytes()),
+            Ok(range) => bail!("record {} was acknowledged after the fault", range.first),
+            Err(error) => {
+                ensure!(error.is_fatal(), "the scheduler would go on after {error}");
+                (is_fatal, told.failed) = (true, true);
+            }
+        }
+    }
+    Ok(told)
+}
+
+fn read_journal(disk: &SimDisk) -> anyhow::Result<Vec<Vec<u8>>> {
+    let (_journal, recovery) = Journal::open_with(Path::new("/data/lab"), &journal_options(disk))?;
+    let mut found = Vec::new();
+    for fact in recovery.facts {
+        if let LabEvent::LabPaused { reason, .. } = fact?.1.event {
+            found.push(reason.into_bytes());
+        }
+    }
+    Ok(found)
 }
 
 /// Raw data. A failed one costs only itself: there is no order among files.

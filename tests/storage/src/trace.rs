@@ -96,7 +96,9 @@ fn next(bytes: &[u8]) -> anyhow::Result<Option<(Call, &[u8])>> {
         b'R' => Call::Rename { from: name(path)?, to: name(other)? },
         b'U' => Call::Unlink { path: name(path)? },
         b'M' => Call::MakeDirectory { path: name(path)? },
-        b'!' => bail!("the process made a call that is not modelled: {} {}", name(path)?.display(), name(other)?.display()),
+        b'!' => {
+            bail!("the process made a call that is not modelled: {} {}", name(path)?.display(), name(other)?.display())
+        }
         unknown => bail!("the trace holds an unknown record {unknown}"),
     };
     Ok(Some((call, rest)))

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 pub use engines::{ForgetfulDisk, RAW_LOG_ID, SLED_TREE};
-pub use lab::{DEVICE, JOURNAL_OPTIONS};
+pub use lab::{DEVICE, journal_options};
 
 /// What writes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

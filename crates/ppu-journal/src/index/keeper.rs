@@ -12,9 +12,9 @@ use ppu_store::{ChainHead, Disk, LogReader};
 use super::links::{Link, Links};
 use super::{Applied, Index, IndexError};
 use crate::record::fact_of;
-use crate::subject::Subject;
+use crate::subject::{Subject, run_of};
 
-/// Records of one step, as many as one batch of the log holds at most.
+/// Records of one step, as many as one batch of the log holds at most: lookups and a stop wait for no more.
 const RECORDS_AT_ONCE: usize = ppu_store::MAX_BATCH_RECORDS;
 
 /// How the index fares.
@@ -140,9 +140,15 @@ fn keep<D: Disk>(index: &Index, mut applied: Applied, reader: &LogReader<D>, wok
             break;
         }
     }
-    if let Err(error) = index.flush() {
+    if let Err(error) = index.close(&mut applied) {
         tracing::warn!(%error, "the index of the journal could not be written out");
     }
+}
+
+/// The records of a command are looked for among those of its run, which are few: a list for each command would make the index
+/// several times as large.
+fn is_listed(subject: &Subject) -> bool {
+    !matches!(subject, Subject::Command(key) if run_of(&key.step).is_some())
 }
 
 /// Applies whatever is durable and not applied yet.
@@ -154,7 +160,8 @@ fn follow<D: Disk>(
     shared: &Shared,
 ) -> Result<(), IndexError> {
     let log_error = |error: crate::JournalError| IndexError::Log(Box::new(error));
-    let mut entries = reader.read_from(applied.sequence + 1).map_err(|error| log_error(error.into()))?;
+    let known = shared.lock().status.applied;
+    let mut entries = reader.read_from(known + 1).map_err(|error| log_error(error.into()))?;
     while !shared.stop.load(Ordering::Relaxed) {
         let mut subjects: Vec<(u64, Subject)> = Vec::new();
         let mut made: Vec<Link> = Vec::new();
@@ -163,14 +170,15 @@ fn follow<D: Disk>(
             let entry = entry.map_err(|error| log_error(error.into()))?;
             if let Some(fact) = fact_of(&entry).map_err(log_error)? {
                 let (about, link) = links.take(entry.sequence, &fact.event)?;
-                subjects.extend(about.into_iter().map(|subject| (entry.sequence, subject)));
+                let listed = about.into_iter().filter(is_listed);
+                subjects.extend(listed.map(|subject| (entry.sequence, subject)));
                 made.extend(link);
             }
             to = Some((entry.sequence, entry.chain_head));
         }
         let Some(to) = to else { return Ok(()) };
-        *applied = index.apply(subjects.into_iter(), made.into_iter(), *applied, to)?;
-        shared.lock().status.applied = applied.sequence;
+        index.take(subjects.into_iter(), made.into_iter(), applied, to)?;
+        shared.lock().status.applied = to.0;
         shared.changed.notify_all();
     }
     Ok(())

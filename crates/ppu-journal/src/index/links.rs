@@ -12,7 +12,7 @@ use crate::subject::{Subject, named};
 const RUNS_KEPT: usize = 10_000;
 
 /// What a link leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum LinkKind {
     Trial,
     Sample,

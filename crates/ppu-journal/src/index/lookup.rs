@@ -7,7 +7,7 @@ use super::links::Links;
 use super::{Index, IndexError};
 use crate::JournalError;
 use crate::record::fact_of;
-use crate::subject::Subject;
+use crate::subject::{Subject, named, run_of};
 
 /// Records that a reader rather passes over than beginning anew: about as many as lie between two places where reading
 /// can begin.
@@ -31,12 +31,18 @@ pub(crate) fn history<D: Disk>(
     wanted: Wanted<'_>,
 ) -> Result<Vec<(u64, Fact)>, IndexError> {
     let Wanted { subject, after, limit } = wanted;
-    // How far it has come is read first: what it takes in meanwhile is read from the log below, and not twice.
-    let applied = index.applied()?.map_or(0, |applied| applied.sequence);
-    let sequences = if after < applied { index.sequences(subject, after + 1..=applied, limit)? } else { Vec::new() };
-    let mut facts = read_all(reader, &sequences)?;
-    let rest = Wanted { limit: limit - facts.len(), after: after.max(applied), subject };
-    facts.extend(scan(reader, Links::new(Some(index)), applied, rest)?);
+    let (mut facts, known) = if let Some(run) = run_of_command(subject) {
+        let (sequences, known) = index.sequences(&run, after, usize::MAX)?;
+        let mut facts = read_all(reader, &sequences)?;
+        facts.retain(|(_, fact)| named(&fact.event).contains(subject));
+        facts.truncate(limit);
+        (facts, known)
+    } else {
+        let (sequences, known) = index.sequences(subject, after, limit)?;
+        (read_all(reader, &sequences)?, known)
+    };
+    let rest = Wanted { limit: limit - facts.len(), after: after.max(known), subject };
+    facts.extend(scan(reader, Links::new(Some(index)), known, rest)?);
     Ok(facts)
 }
 
@@ -49,6 +55,12 @@ pub(crate) fn history_without_index<D: Disk>(
         IndexError::Log(error) => *error,
         other => unreachable!("no index was asked: {other}"),
     })
+}
+
+/// The run among whose records those of a command are.
+fn run_of_command(subject: &Subject) -> Option<Subject> {
+    let Subject::Command(key) = subject else { return None };
+    run_of(&key.step)
 }
 
 /// The facts of these sequences, which are in order.

@@ -152,7 +152,7 @@ async fn after(change: impl AsyncFnOnce(&Path, &[(Fact, u32)])) -> (tempfile::Te
 
 #[tokio::test]
 async fn a_deleted_index_is_made_again() {
-    let (_folder, notes) = after(async |directory, _| fs::remove_dir_all(directory.join("index-v1")).unwrap()).await;
+    let (_folder, notes) = after(async |directory, _| fs::remove_dir_all(directory.join("index-v2")).unwrap()).await;
     assert!(notes.len() == 1 && notes[0].contains("made anew"), "{notes:?}");
 }
 
@@ -165,16 +165,16 @@ async fn an_index_that_is_behind_catches_up() {
         tell(&journal, &facts[..200]).await;
         assert!(journal.wait_for_index(LIMIT));
         drop(journal);
-        copy(&directory.join("index-v1"), old.path());
+        copy(&directory.join("index-v2"), old.path());
         let Opened { journal, .. } = open(directory);
         tell(&journal, &facts[200..]).await;
         assert!(journal.wait_for_index(LIMIT));
         drop(journal);
-        replace(&directory.join("index-v1"), old.path());
+        replace(&directory.join("index-v2"), old.path());
     })
     .await;
     assert!(notes.is_empty(), "{notes:?}");
-    assert!(!folder.path().join("index-v1.damaged-1").exists());
+    assert!(!folder.path().join("index-v2.damaged-1").exists());
 }
 
 #[tokio::test]
@@ -197,7 +197,7 @@ async fn an_index_that_knows_more_than_the_log_refuses_the_start() {
     }
     // A person who knows better takes the witness away.
     copy(old.path(), &folder.path().join("journal"));
-    fs::remove_dir_all(folder.path().join("index-v1")).unwrap();
+    fs::remove_dir_all(folder.path().join("index-v2")).unwrap();
     assert_eq!(open(folder.path()).facts.len(), 3);
 }
 
@@ -212,11 +212,11 @@ async fn an_index_of_another_history_is_moved_away() {
         let Opened { journal, .. } = open(directory);
         tell(&journal, &facts_of(story)).await;
         drop(journal);
-        replace(&directory.join("index-v1"), &other.path().join("index-v1"));
+        replace(&directory.join("index-v2"), &other.path().join("index-v2"));
     })
     .await;
     assert!(notes.len() == 1 && notes[0].contains("another history"), "{notes:?}");
-    assert!(folder.path().join("index-v1.damaged-1").is_dir());
+    assert!(folder.path().join("index-v2.damaged-1").is_dir());
 }
 
 #[tokio::test]
@@ -224,7 +224,7 @@ async fn an_index_of_another_journal_is_moved_away() {
     let (_folder, notes) = after(async |directory, _| {
         let other = tempfile::tempdir().unwrap();
         written(other.path(), &numbered(0..250)).await;
-        replace(&directory.join("index-v1"), &other.path().join("index-v1"));
+        replace(&directory.join("index-v2"), &other.path().join("index-v2"));
     })
     .await;
     assert!(notes.len() == 1 && notes[0].contains("another journal"), "{notes:?}");
@@ -233,13 +233,13 @@ async fn an_index_of_another_journal_is_moved_away() {
 #[tokio::test]
 async fn an_index_that_cannot_be_opened_is_moved_away() {
     let (folder, notes) = after(async |directory, _| {
-        fs::remove_dir_all(directory.join("index-v1")).unwrap();
-        fs::write(directory.join("index-v1"), b"not a directory").unwrap();
-        fs::create_dir(directory.join("index-v1.damaged-1")).unwrap();
+        fs::remove_dir_all(directory.join("index-v2")).unwrap();
+        fs::write(directory.join("index-v2"), b"not a directory").unwrap();
+        fs::create_dir(directory.join("index-v2.damaged-1")).unwrap();
     })
     .await;
     assert!(notes.len() == 1 && notes[0].contains("damaged-2"), "{notes:?}");
-    assert!(folder.path().join("index-v1.damaged-2").is_file());
+    assert!(folder.path().join("index-v2.damaged-2").is_file());
 }
 
 #[tokio::test]
@@ -253,7 +253,7 @@ async fn damaged_bytes_of_the_index_never_show_in_a_lookup() {
     tell(&journal, &facts_of(&story)).await;
     assert!(journal.wait_for_index(LIMIT));
     drop(journal);
-    let (index, whole) = (folder.path().join("index-v1"), tempfile::tempdir().unwrap());
+    let (index, whole) = (folder.path().join("index-v2"), tempfile::tempdir().unwrap());
     copy(&index, whole.path());
     let db = index.join("db");
     let length = fs::metadata(&db).unwrap().len() as usize;

@@ -8,5 +8,6 @@ mod inspecting;
 mod opening;
 mod paging;
 mod records;
+mod repair;
 mod samples;
 mod support;

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use ppu_core::DeviceId;
 use ppu_driver::ledger::Ledger;
 use ppu_engine::{Event, Fact};
+use ppu_host::RealHost;
 use ppu_journal::{Journal, JournalOptions};
 use ppu_proto::device::v1::DeviceFact;
 use ppu_proto::journal::v1::ledger_record;
@@ -23,7 +24,10 @@ use crate::acknowledged::digest;
 /// The device whose ledger is kept.
 pub const DEVICE: &str = "pump_a";
 /// Small segments, so that a trial crosses from one to the next.
-pub const JOURNAL_OPTIONS: JournalOptions = JournalOptions { segment_bytes: 128 * 1024 };
+#[must_use]
+pub fn journal_options() -> JournalOptions {
+    JournalOptions { segment_bytes: 128 * 1024, ..JournalOptions::default() }
+}
 /// Tasks that write facts at the same time, so that they share commits.
 const JOURNAL_TASKS: u64 = 3;
 /// Longer than the log is quiet before it writes `HEAD`.
@@ -35,10 +39,10 @@ pub(super) fn run(directory: &Path, seed: u64, commits: u64) -> anyhow::Result<(
 }
 
 async fn write(directory: &Path, seed: u64, commits: u64) -> anyhow::Result<()> {
-    let (journal, recovery) = Journal::open_with(&directory.join("scheduler"), &JOURNAL_OPTIONS)?;
+    let (journal, recovery) = Journal::open_with(&directory.join("scheduler"), &journal_options())?;
     drop(recovery);
     let device = DeviceId::new(DEVICE)?;
-    let ledger = Arc::new(Ledger::open(RealDisk, &directory.join("ledger"), &device)?);
+    let ledger = Arc::new(Ledger::open(Arc::new(RealHost), RealDisk, &directory.join("ledger"), &device)?);
     let mut tasks = JoinSet::new();
     for task in 0..JOURNAL_TASKS {
         let random = ChaCha8Rng::seed_from_u64(seed * 10 + task);

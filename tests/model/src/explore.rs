@@ -2,7 +2,7 @@
 //! more (on every path) and looks away at cycles, so this question has an explorer of its own: breadth first over the same
 //! [`Model`], with every edge kept, and then backwards from the final states.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, BuildHasherDefault};
 
 use stateright::Model;
@@ -95,6 +95,40 @@ pub fn explore(model: &Protocol, most_states: usize) -> Explored {
         // Indices grow with the depth, so the first one is the shallowest.
         way_to_stuck: stuck.first().map(|first| graph.way_to(*first)),
     }
+}
+
+/// Searches breadth first for the first state that violates a property; the states seen and the shortest way there.
+/// stateright's own search looks at states in blocks, so its counterexamples are short but not always shortest.
+pub fn shortest_violation(model: &Protocol, name: &'static str, most_states: usize) -> (usize, Option<Vec<Action>>) {
+    let holds = model.property(name).condition;
+    let fingerprints = BuildHasherDefault::<Folded>::default();
+    let mut graph = Graph { indices: HashMap::default(), before: Vec::new(), depth: Vec::new(), edges: Vec::new() };
+    let mut open = VecDeque::new();
+    for state in model.init_states() {
+        graph.indices.insert(fingerprints.hash_one(state), 0);
+        graph.before.push((u32::MAX, Action::StartScheduler));
+        open.push_back((0, state));
+    }
+    let mut actions = Vec::new();
+    while let Some((from, state)) = open.pop_front() {
+        model.actions(&state, &mut actions);
+        for action in actions.drain(..) {
+            let Some(next) = model.next_state(&state, action) else { continue };
+            let count = graph.before.len() as u32;
+            if *graph.indices.entry(fingerprints.hash_one(next)).or_insert(count) != count {
+                continue;
+            }
+            graph.before.push((from, action));
+            if !holds(model, &next) {
+                return (graph.before.len(), Some(graph.way_to(count)));
+            }
+            open.push_back((count, next));
+        }
+        if graph.before.len() >= most_states {
+            break;
+        }
+    }
+    (graph.before.len(), None)
 }
 
 impl Graph {

@@ -15,6 +15,7 @@ mod reactor;
 mod service;
 mod telemetry;
 mod view;
+mod wall_clock;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -166,6 +167,7 @@ impl Scheduler {
                 link::Link::new(device.id.clone(), epoch, self.handle.clone(), Arc::clone(&self.options.drivers));
             tasks.spawn(link.run(self.reactor.link_requests(&device.id), shutdown.clone()));
         }
+        tasks.spawn(wall_clock::watch(self.handle.clone()));
         let ended = self.reactor.run(shutdown).await;
         tasks.shutdown().await;
         ended

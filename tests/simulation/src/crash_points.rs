@@ -34,11 +34,13 @@ const NOBODY: [bool; 5] = [false; 5];
 const FOR_UNQUERYABLE: [bool; 5] = [false, false, true, false, false];
 const EVERYBODY: [bool; 5] = [true; 5];
 const ONCE: [u8; 5] = [1; 5];
+/// Only the classes whose station works on a sample; the other two have nothing that a hand could move.
+const NEVER: [u8; 5] = [0, 1, 0, 0, 1];
 /// Idempotent and safety actions are judged by the state that they reach, so they may be carried out again.
 const AGAIN: [u8; 5] = [2, 1, 1, 1, 2];
 
 /// The table. Rows with two ways to go wrong have two lines.
-pub const TABLE: [Row; 19] = [
+pub const TABLE: [Row; 20] = [
     row(1, "scheduler dies before the intent is durable", NOBODY, ONCE),
     row(2, "scheduler dies after the intent is durable, before it is sent", NOBODY, ONCE),
     row(3, "Execute is lost", NOBODY, ONCE),
@@ -56,6 +58,7 @@ pub const TABLE: [Row; 19] = [
     row(14, "scheduler and driver are cut off from each other while the device acts", NOBODY, ONCE),
     row(15, "the lab computer loses its power while the device acts", FOR_UNQUERYABLE, AGAIN),
     row(16, "the driver's disk fails when the command is to be accepted", NOBODY, ONCE),
+    row(17, "a person moves the sample by hand", NOBODY, NEVER),
     row(18, "the driver's ledger is lost while the device acts", EVERYBODY, ONCE),
     row(18, "the driver's ledger is replaced by an old copy while the device acts", EVERYBODY, ONCE),
 ];
@@ -175,6 +178,10 @@ fn faults(row: &Row, line: usize, station: &Station) -> Vec<Fault> {
             let broken = Fault::DiskError { host: driver.clone(), in_sync: true };
             vec![at(&driver, CrashPoint::BeforeAccepted, 1, broken)]
         }
+        (17, _) => {
+            let moved = Fault::MovedByHand { device: station.device.to_owned() };
+            vec![at(&driver, CrashPoint::AcceptedDurable, 1, moved)]
+        }
         (_, 0) => vec![acting(Fault::LedgerLost { host: driver.clone(), down: DOWN })],
         _ => vec![
             Fault::Backup { host: driver.clone() },
@@ -208,8 +215,12 @@ pub fn play(index: usize, class: ActionClass) -> anyhow::Result<Cell> {
     let mut wrong = ending.violations.clone();
     let column = ActionClass::ALL.iter().position(|known| *known == class).expect("every class is known");
     let (asks, most) = (row.asks[column], usize::from(row.effects[column]));
-    if effects == 0 || effects > most {
-        wrong.push(format!("{effects} effects where 1 to {most} are allowed"));
+    let least = most.min(1);
+    if effects < least || effects > most {
+        wrong.push(format!("{effects} effects where {least} to {most} are allowed"));
+    }
+    if most == 0 && ending.doubted_samples == 0 {
+        wrong.push("the sample is not in doubt".to_owned());
     }
     if asks != (ending.resolved > 0) {
         let should = if asks { "should have been asked" } else { "should not have been asked" };

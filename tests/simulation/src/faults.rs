@@ -30,6 +30,8 @@ pub enum Fault {
     Backup { host: String },
     /// The driver's disk is replaced by the copy.
     LedgerRestored { host: String, down: Duration },
+    /// A person takes the sample out of a device and tells nobody.
+    MovedByHand { device: String },
     /// A second later.
     Soon(Box<Fault>),
     /// Several at once.

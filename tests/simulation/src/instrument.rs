@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use ppu_core::{ActionClass, CapabilitySpec, CommandSpec, Manifest};
+use ppu_core::capability::{Expected, PropertySpec, Requirement};
+use ppu_core::{ActionClass, CapabilitySpec, CommandSpec, Manifest, Unit, Value};
 use ppu_driver::{Attention, Done, Fault, Instrument, Reading, Recovered, Request};
 use ppu_host::Host as _;
 
@@ -13,6 +14,22 @@ use crate::world::World;
 const LINE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often an action is looked at while it runs, in lab time.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// The property that says whether a sample stands in the device.
+const OCCUPIED: &str = "occupied";
+
+fn occupied() -> PropertySpec {
+    let description = "Whether a sample stands in it.".to_owned();
+    PropertySpec { name: OCCUPIED.to_owned(), unit: Unit::One, description }
+}
+
+fn has_sample() -> Requirement {
+    Requirement {
+        property: OCCUPIED.to_owned(),
+        expected: Expected::Equals(Value::Flag(true)),
+        otherwise: "no sample stands in it".to_owned(),
+    }
+}
 
 /// What becomes of one command on the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,14 +139,14 @@ impl Instrument for SimInstrument {
             typical_s: 60.0,
             description: "Acts.".to_owned(),
             hazardous: false,
-            requires: vec![],
+            requires: if self.needs_sample { vec![has_sample()] } else { vec![] },
         };
         let capability = CapabilitySpec { name: self.verb.0.to_owned(), commands: vec![command] };
         Manifest {
             driver: "simulated".to_owned(),
             model: format!("{:?}", self.class),
             capabilities: vec![capability],
-            properties: vec![],
+            properties: if self.needs_sample { vec![occupied()] } else { vec![] },
         }
     }
 
@@ -210,7 +227,11 @@ impl Instrument for SimInstrument {
         if self.line_is_down() {
             return Err(self.silence("nothing comes back").await);
         }
-        Ok(vec![])
+        if !self.needs_sample {
+            return Ok(vec![]);
+        }
+        let is_there = self.world.nature().places.contains_key(&format!("{}.in", self.device));
+        Ok(vec![Reading { name: OCCUPIED, value: Value::Flag(is_there) }])
     }
 
     async fn make_safe(&mut self, _: &str) -> Result<String, Fault> {

@@ -80,6 +80,8 @@ pub struct Ending {
     pub violations: Vec<String>,
     /// Physical actions of each step.
     pub effects: BTreeMap<String, usize>,
+    /// Samples that nobody knows the state or place of.
+    pub doubted_samples: usize,
     /// Faults that struck.
     pub struck: u64,
     /// Plans that ended.
@@ -288,6 +290,12 @@ impl<'a> Telling<'a> {
                 let computer = self.computer(host);
                 if let Some(backup) = computer.backup.take() {
                     computer.put_in(backup);
+                }
+            }
+            Fault::MovedByHand { device } => {
+                let mut nature = self.world.nature();
+                if let Some(sample) = nature.places.remove(&format!("{device}.in")) {
+                    nature.places.insert("the bench".to_owned(), sample);
                 }
             }
             Fault::Soon(then) => self.soon.push((now + Duration::from_secs(1), *then.clone())),

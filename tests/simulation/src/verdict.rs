@@ -49,6 +49,7 @@ pub(crate) fn of(script: &Script, computers: &[Computer], world: &World, office:
     Ok(Ending {
         violations,
         effects,
+        doubted_samples: engine.state().samples.values().filter(|sample| sample.in_doubt).count(),
         ended: desk.ended,
         resolved: desk.resolved,
         chain_head: journal.status().chain_head.to_string(),

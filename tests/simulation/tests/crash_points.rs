@@ -50,5 +50,6 @@ rows! {
     row_14_partition: 14,
     row_15_power_loss: 15,
     row_16_disk_failure: 16,
+    row_17_moved_by_hand: 17,
     row_18_ledger_lost: 18,
 }

@@ -1,8 +1,9 @@
-//! A Python script with grpcio from PyPI and reflection only, no generated stubs: what the README shows.
+//! Python scripts with grpcio from PyPI and reflection only, no generated stubs: what the README shows.
 
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
-use ppu_tests::harness::{RunningLab, root};
+use ppu_tests::harness::{RunningLab, executable, root, wait_until};
 
 /// The interpreter with the packages, or why there is none.
 fn python() -> Result<String, String> {
@@ -17,16 +18,53 @@ fn python() -> Result<String, String> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_python_script_submits_a_plan_and_reads_its_result() -> anyhow::Result<()> {
-    let python = match python() {
-        Ok(python) => python,
+/// The interpreter; `None` where the test is to be skipped.
+fn python_or_skip() -> anyhow::Result<Option<String>> {
+    match python() {
+        Ok(python) => Ok(Some(python)),
         Err(reason) if std::env::var_os("PPU_REQUIRE_PEERS").is_some() => anyhow::bail!(reason),
         Err(reason) => {
             eprintln!("skipped: {reason}");
-            return Ok(());
+            Ok(None)
         }
-    };
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_script_optimizes_without_a_lab() -> anyhow::Result<()> {
+    let Some(python) = python_or_skip()? else { return Ok(()) };
+    let folder = tempfile::tempdir()?;
+    let address_file = folder.path().join("optimizer.json");
+    let mut service = Command::new(executable()?)
+        .args(["optimizer", "--supervised", "--listen", "127.0.0.1:0", "--data"])
+        .arg(folder.path().join("studies"))
+        .arg("--address-file")
+        .arg(&address_file)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let address = wait_until("the optimizer's address", Duration::from_secs(20), async || {
+        let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&address_file).ok()?).ok()?;
+        Some(json.get("grpc")?.as_str()?.to_owned())
+    })
+    .await;
+    let script = root().join("tests/files/optimize.py");
+    let output = address.and_then(|address| Ok(Command::new(&python).arg(script).arg(address).arg("22").output()?));
+    // Its standard input ends, and so does it.
+    drop(service.stdin.take());
+    service.wait()?;
+    let output = output?;
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    anyhow::ensure!(output.status.success(), "{out}\n{err}");
+    let quality = out.lines().find_map(|line| line.strip_prefix("quality ")?.parse::<f64>().ok());
+    anyhow::ensure!(quality.is_some_and(|quality| quality > 0.9), "{out}\n{err}");
+    anyhow::ensure!(folder.path().join("studies/films.json").exists(), "the study was not kept");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_script_submits_a_plan_and_reads_its_result() -> anyhow::Result<()> {
+    let Some(python) = python_or_skip()? else { return Ok(()) };
     let lab = RunningLab::start(1000.0, 2).await?;
     lab.check(async |lab| {
         for protocol in ["weigh_sample.toml", "drop_cast_film.toml"] {

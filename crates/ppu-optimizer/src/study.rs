@@ -5,6 +5,7 @@
 
 mod answer;
 mod check;
+mod committee;
 mod definition;
 mod engine;
 mod known;
@@ -131,11 +132,16 @@ impl Study {
         let needed = self.needed();
         let valid = engine.valid().count();
         let enough = valid >= needed || (valid >= 3 && engine.lessons.len() >= 2 * needed);
-        if enough {
+        let plain = committee::direction(&engine).filter(|_| enough);
+        if enough && plain.is_none() {
             engine.fit()?;
         }
-        let modelled = enough && engine.is_complete();
-        let picks = if modelled { self.by_model(&engine, count) } else { self.by_spreading(&engine, count) };
+        let modelled = enough && (plain.is_some() || engine.is_complete());
+        let picks = match plain {
+            Some(direction) => self.by_committee(&engine, direction, count)?,
+            None if modelled => self.by_model(&engine, count),
+            None => self.by_spreading(&engine, count),
+        };
         let mut remarks = engine.remarks.clone();
         if !modelled {
             remarks.push(format!("exploring: {valid} of {needed} valid results, so no model chooses yet"));
@@ -204,6 +210,27 @@ impl Study {
             probability_feasible: 1.0,
             reason: String::new(),
         }
+    }
+
+    fn by_committee(
+        &self,
+        engine: &Engine<'_>,
+        direction: crate::engine::Direction,
+        count: usize,
+    ) -> Result<Vec<Pick>, StudyError> {
+        let chosen = match committee::choose(engine, direction, count) {
+            Err(crate::engine::EngineError::NoCandidate) => Vec::new(),
+            chosen => chosen?,
+        };
+        let picks = chosen.into_iter().enumerate().map(|(at, chosen)| {
+            let mut pick = self.pick(at, self.domain.design(&chosen.values));
+            let name = self.record.definition.objectives[0].name.clone();
+            pick.predicted = chosen.predicted.map(|(mean, sd)| (name, Predicted { mean, sd })).into_iter().collect();
+            pick.log_improvement = chosen.log_improvement;
+            pick.reason = chosen.reason;
+            pick
+        });
+        Ok(picks.collect())
     }
 
     fn by_model(&self, engine: &Engine<'_>, count: usize) -> Vec<Pick> {

@@ -141,6 +141,19 @@ impl Domain {
         }
     }
 
+    /// The values whose columns are nearest: the inverse of encoding, for columns that a search has moved.
+    pub(crate) fn decode(&self, row: &[f64]) -> Values {
+        let mut at = 0;
+        let mut values: Values = Vec::with_capacity(self.encoders.len());
+        for encoder in &self.encoders {
+            let columns = &row[at..at + encoder.width()];
+            values.push(encoder.decode(columns));
+            at += encoder.width();
+        }
+        self.normalise(&mut values);
+        values
+    }
+
     /// The design of values.
     pub(crate) fn design(&self, values: &[f64]) -> Design {
         let each = self.space.parameters.iter().enumerate().filter(|(at, _)| self.is_active(values, *at));

@@ -122,6 +122,18 @@ impl Encoder {
         }
     }
 
+    /// The value whose columns are nearest to these.
+    pub(crate) fn decode(&self, columns: &[f64]) -> f64 {
+        match self {
+            Encoder::Number { .. } => self.from_unit(columns[0]),
+            Encoder::Levels { rows, .. } => {
+                let apart = |at: usize| rows[at].iter().zip(columns).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
+                let best = (0..rows.len()).reduce(|best, at| if apart(at) < apart(best) { at } else { best });
+                best.unwrap_or(0) as f64
+            }
+        }
+    }
+
     /// The columns, for people and kernels.
     pub(crate) fn features(&self, parameter: usize, name: &str, kind: &Kind) -> Vec<Feature> {
         let feature = |name: String, role| Feature { name, parameter, role };

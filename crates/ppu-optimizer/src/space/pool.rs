@@ -99,6 +99,25 @@ impl<'a> ProductPool<'a> {
         self.values(number).map(|values| self.domain.design(&values))
     }
 
+    /// The number of values; `None` where they are off the steps.
+    pub(crate) fn number(&self, values: &[f64]) -> Option<usize> {
+        let mut number = 0;
+        for ((encoder, count), value) in self.domain.encoders.iter().zip(&self.counts).zip(values) {
+            // Steps are even, so that the place follows from the first two values.
+            let first = encoder.value(0);
+            let step = if *count > 1 { encoder.value(1) - first } else { 1.0 };
+            let place = ((value - first) / step).round();
+            if place < 0.0
+                || place >= *count as f64
+                || (encoder.value(place as usize) - value).abs() > 1e-9 * step.abs()
+            {
+                return None;
+            }
+            number = number * count + place as usize;
+        }
+        Some(number)
+    }
+
     pub(crate) fn values(&self, number: usize) -> Option<Values> {
         let mut values = vec![0.0; self.counts.len()];
         let mut left = number;

@@ -134,6 +134,9 @@ pub enum StudyError {
     /// A question that makes no sense.
     #[error("{0}")]
     Question(String),
+    /// The committee of surrogates could not answer.
+    #[error("the models cannot choose")]
+    Committee(#[from] crate::engine::EngineError),
     /// A model could not be fitted.
     #[error("the model of `{observable}` cannot be fitted")]
     Model {

@@ -1,6 +1,8 @@
 //! Where the acquisition is largest: screening of many designs, then a climb from the best few.
 
+use crate::belief::Belief;
 use crate::gp::minimize;
+use crate::multi::Utility;
 use crate::sequence::{Purpose, stream};
 use crate::space::pool::{Pool, ProductPool, Scored, best_of};
 use crate::space::{Domain, Values};
@@ -21,7 +23,7 @@ const SMALL_POOL: usize = 4_096;
 /// Candidates of a large pool that get the first look.
 const LARGE_POOL_KEPT: usize = 1_024;
 /// A space of discrete parameters up to this size is scanned completely.
-const MOST_SCANNED: f64 = 2e6;
+pub(crate) const MOST_SCANNED: f64 = 2e6;
 
 /// A point with its score.
 pub(crate) struct Found {
@@ -99,9 +101,9 @@ fn from_product(
     let bits = |row: &[f64]| -> Vec<u64> { row.iter().map(|x| x.to_bits()).collect() };
     let excluded: std::collections::BTreeSet<Vec<u64>> = taken.iter().map(|row| bits(row)).collect();
     let keep = if pool.len() <= SMALL_POOL { pool.len() } else { LARGE_POOL_KEPT };
-    let mut predicted = Vec::new();
+    let mut rough = Rough::new(engine);
     let kept: Vec<Scored> = best_of(pool, keep, &[], |rows, _, scores| {
-        engine.rough_rows(rows, width, &mut predicted, scores);
+        rough.score(rows, width, scores);
         for (row, score) in rows.chunks_exact(width).zip(scores.iter_mut()) {
             if excluded.contains(&bits(row)) {
                 *score = f64::NAN;
@@ -240,27 +242,40 @@ fn polish(domain: &Domain, acquisition: &Acquisition<'_>, start: Found, taken: &
     }
 }
 
-impl Engine<'_> {
+/// What block predictions are compared with: one entry an objective.
+struct Rough<'e> {
+    engine: &'e Engine<'e>,
+    objectives: Vec<(&'e dyn Belief, Utility, f64, f64)>,
+    predicted: Vec<(f64, f64)>,
+}
+
+impl<'e> Rough<'e> {
+    fn new(engine: &'e Engine<'e>) -> Rough<'e> {
+        let (objectives, _) = engine.roles();
+        let one = |at: usize| {
+            let belief = engine.beliefs[at].as_deref()?;
+            let utility = engine.utility(at);
+            let means = engine.valid().map(|lesson| utility.of(belief.look(&lesson.row).mean));
+            let best = means.fold(f64::NEG_INFINITY, f64::max);
+            let any = &engine.lessons.first()?.row;
+            Some((belief, utility, best, belief.prior(any, any).sqrt().max(1e-300).ln()))
+        };
+        Rough { engine, objectives: objectives.into_iter().filter_map(one).collect(), predicted: Vec::new() }
+    }
+
     /// Scores of many rows by block predictions: the largest gain of any objective over its best posterior mean, in
-    /// logarithms and relative to the spread of what was measured. With one objective it is the expected improvement.
-    fn rough_rows(&self, rows: &[f64], width: usize, predicted: &mut Vec<(f64, f64)>, scores: &mut Vec<f64>) {
-        let (objectives, _) = self.roles();
-        let first = scores.len();
-        scores.resize(first + rows.len() / width, f64::NEG_INFINITY);
-        for at in objectives {
-            let Some(belief) = &self.beliefs[at] else { continue };
-            let utility = self.utility(at);
-            let best =
-                self.valid().map(|lesson| utility.of(belief.look(&lesson.row).mean)).fold(f64::NEG_INFINITY, f64::max);
-            let scale = belief.prior(&rows[..width], &rows[..width]).sqrt().max(1e-300);
-            belief.look_many(rows, width, predicted);
-            for (score, (mean, sd)) in scores[first..].iter_mut().zip(predicted.iter()) {
-                *score = score.max(utility.log_gain(best, *mean, *sd) - scale.ln());
+    /// logarithms and relative to its spread. With one objective it is the expected improvement.
+    fn score(&mut self, rows: &[f64], width: usize, scores: &mut Vec<f64>) {
+        scores.resize(rows.len() / width, f64::NEG_INFINITY);
+        for (belief, utility, best, log_scale) in &self.objectives {
+            belief.look_many(rows, width, &mut self.predicted);
+            for (score, (mean, sd)) in scores.iter_mut().zip(&self.predicted) {
+                *score = score.max(utility.log_gain(*best, *mean, *sd) - log_scale);
             }
         }
-        if self.feasibility.is_some() {
-            for (score, row) in scores[first..].iter_mut().zip(rows.chunks_exact(width)) {
-                *score += self.log_feasible(row);
+        if self.engine.feasibility.is_some() {
+            for (score, row) in scores.iter_mut().zip(rows.chunks_exact(width)) {
+                *score += self.engine.log_feasible(row);
             }
         }
     }

@@ -1,0 +1,112 @@
+//! The plain case, one observable to be maximised or minimised and no failures: the committee of surrogates chooses, which
+//! is the safest default that is known (see [`crate::engine`]).
+
+use crate::engine::{Direction, Engine as Mind, EngineError, Experiment, Question, Region};
+use crate::space::pool::{Pool, ProductPool, TablePool};
+use crate::space::{Domain, Values};
+use crate::study::definition::{Aim, Outcome};
+use crate::study::engine::Engine;
+use crate::study::maximise::MOST_SCANNED;
+use rand_chacha::ChaCha12Rng;
+
+/// A pick of the committee, in values of the domain.
+pub(crate) struct Chosen {
+    pub(crate) values: Values,
+    /// Mean and sd of the observable; `None` where the pick only spreads.
+    pub(crate) predicted: Option<(f64, f64)>,
+    pub(crate) log_improvement: Option<f64>,
+    pub(crate) reason: String,
+}
+
+/// The columns of a domain as a region.
+struct Columns<'a> {
+    domain: &'a Domain,
+}
+
+impl Region for Columns<'_> {
+    fn dimensions(&self) -> usize {
+        self.domain.features().len()
+    }
+
+    fn sample(&self, count: usize, rng: &mut ChaCha12Rng) -> Vec<Vec<f64>> {
+        self.domain.fill(count, rng).iter().map(|values| self.domain.encode_values(values)).collect()
+    }
+
+    fn repair(&self, x: &[f64]) -> Option<Vec<f64>> {
+        if !x.iter().all(|x| x.is_finite()) {
+            return None;
+        }
+        let mut values = self.domain.decode(x);
+        self.domain.repair(&mut values);
+        self.domain.settle(&values).map(|values| self.domain.encode_values(&values))
+    }
+}
+
+/// The direction, where the case is plain.
+pub(crate) fn direction(engine: &Engine<'_>) -> Option<Direction> {
+    let definition = &engine.record.definition;
+    let [only] = &definition.objectives[..] else { return None };
+    let plain = only.known.is_none() && definition.fidelities.len() < 2 && engine.feasibility.is_none();
+    match only.aim {
+        Aim::Maximize if plain => Some(Direction::Maximize),
+        Aim::Minimize if plain => Some(Direction::Minimize),
+        _ => None,
+    }
+}
+
+/// The committee's picks.
+pub(crate) fn choose(engine: &Engine<'_>, direction: Direction, count: usize) -> Result<Vec<Chosen>, EngineError> {
+    let definition = &engine.record.definition;
+    let name = &definition.objectives[0].name;
+    let mut experiments = Vec::new();
+    for lesson in engine.valid() {
+        let told = &engine.record.told[lesson.told];
+        let Outcome::Valid(readings) = &told.outcome else { continue };
+        let Some(reading) = readings.get(name) else { continue };
+        for (at, value) in reading.values.iter().enumerate() {
+            let id = if at == 0 { told.id.clone() } else { format!("{} replicate {}", told.id, at + 1) };
+            experiments.push(Experiment { id, x: lesson.row.clone(), value: *value, variance: reading.variance });
+        }
+    }
+    let pending: Vec<Vec<f64>> = engine.pending.iter().map(|(_, row)| row.clone()).collect();
+    let question = Question {
+        experiments: &experiments,
+        pending: &pending,
+        batch: count,
+        step: engine.record.step,
+        direction,
+        log_cost: None,
+    };
+    let mind = Mind::new(definition.seed);
+    let tried = || engine.lessons.iter().map(|one| &one.values).chain(engine.pending.iter().map(|(values, _)| values));
+    if !definition.pool.is_empty() {
+        let listed: Vec<Values> = definition.pool.iter().filter_map(|one| engine.domain.made(one).ok()).collect();
+        let rows: Vec<Vec<f64>> = listed.iter().map(|values| engine.domain.encode_values(values)).collect();
+        let width = engine.domain.features().len();
+        let Some(pool) = TablePool::from_rows(rows.concat(), width) else { return Err(EngineError::NoCandidate) };
+        let seen: Vec<Vec<f64>> = tried().map(|values| engine.domain.encode_values(values)).collect();
+        let taken: Vec<usize> = (0..pool.len()).filter(|at| seen.contains(&rows[*at])).collect();
+        let answer = mind.from_pool(&question, &pool, &taken)?;
+        return Ok(chosen(answer, |pick| pick.number.map(|number| listed[number].clone())));
+    }
+    if engine.domain.size().is_some_and(|size| size <= MOST_SCANNED)
+        && let Some(pool) = ProductPool::new(engine.domain)
+    {
+        let mut taken: Vec<usize> = tried().filter_map(|values| pool.number(values)).collect();
+        taken.sort_unstable();
+        taken.dedup();
+        let answer = mind.from_pool(&question, &pool, &taken)?;
+        return Ok(chosen(answer, |pick| pick.number.and_then(|number| pool.values(number))));
+    }
+    let answer = mind.from_region(&question, &Columns { domain: engine.domain })?;
+    Ok(chosen(answer, |pick| engine.domain.settle(&engine.domain.decode(&pick.x))))
+}
+
+fn chosen(answer: crate::engine::Answer, values: impl Fn(&crate::engine::Pick) -> Option<Values>) -> Vec<Chosen> {
+    let one = |pick: crate::engine::Pick| {
+        let values = values(&pick)?;
+        let predicted = pick.mean.zip(pick.sd);
+        Some(Chosen { values, predicted, log_improvement: pick.log_improvement, reason: pick.reason })
+    };
+    answer.picks.into_iter().filter_map(one).collect()
+}

@@ -52,7 +52,8 @@ pub enum StartError {
 #[derive(Debug)]
 pub struct Driver {
     shared: Arc<Shared>,
-    worker: JoinHandle<()>,
+    /// `None` once its end has been heard: a task can be awaited only once.
+    worker: Option<JoinHandle<()>>,
     watchdog: JoinHandle<()>,
 }
 
@@ -77,7 +78,7 @@ impl Driver {
         let shared = Shared::new(options, manifest, ledger, artifacts, safe_lane, read_lane);
         let worker = Worker::new(instrument, Arc::clone(&shared), safe_requests, read_requests);
         let (worker, watchdog) = (tokio::spawn(worker.run()), tokio::spawn(watch_over(Arc::clone(&shared))));
-        Ok(Driver { shared, worker, watchdog })
+        Ok(Driver { shared, worker: Some(worker), watchdog })
     }
 
     /// The server of `DeviceService` for this driver.
@@ -102,9 +103,8 @@ impl Driver {
     /// Ends the tasks, wherever they are, and closes the ledger. A command that runs stays STARTED in the ledger and is
     /// reconciled at the next start: for the ledger, stopping and crashing are the same.
     pub async fn stop(mut self) {
-        self.worker.abort();
-        self.watchdog.abort();
-        for task in [&mut self.worker, &mut self.watchdog] {
+        for task in self.worker.iter_mut().chain([&mut self.watchdog]) {
+            task.abort();
             if let Err(error) = task.await
                 && error.is_panic()
             {
@@ -119,16 +119,20 @@ impl Driver {
     /// Waits until the instrument task has ended by itself, which happens only when the ledger failed or the task
     /// panicked; nothing is driven any more then.
     pub async fn ended(&mut self) {
-        if let Err(error) = (&mut self.worker).await {
-            tracing::error!(%error, "the instrument task ended");
+        if let Some(worker) = &mut self.worker {
+            if let Err(error) = worker.await {
+                tracing::error!(%error, "the instrument task ended");
+            }
+            self.worker = None;
         }
     }
 }
 
 impl Drop for Driver {
     fn drop(&mut self) {
-        self.worker.abort();
-        self.watchdog.abort();
+        for task in self.worker.iter().chain([&self.watchdog]) {
+            task.abort();
+        }
     }
 }
 

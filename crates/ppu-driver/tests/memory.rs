@@ -9,7 +9,6 @@ use std::path::Path;
 
 use ppu_driver::{Fault, Recovered};
 use ppu_proto::capability::v1 as capability;
-use ppu_proto::common::v1 as common;
 use ppu_proto::device::v1 as wire;
 use support::{Act, Bench, done, silent};
 use wire::AttemptState as State;
@@ -147,20 +146,25 @@ fn with_sample(mut request: wire::ExecuteRequest, precondition: capability::Requ
     request
 }
 
+async fn promised(bench: &mut Bench, request: wire::ExecuteRequest) {
+    let answer = bench.send(request).await;
+    assert!(matches!(answer, wire::execute_response::Answer::Accepted(_)), "{answer:?}");
+}
+
 #[tokio::test]
 async fn a_precondition_that_fails_has_no_effect_and_puts_the_sample_in_doubt() {
     let mut bench = Bench::new().await;
     let request = with_sample(bench.request("a", 1, "pour"), requirement("temperature", 50.0, 60.0));
-    bench.send(request).await;
+    promised(&mut bench, request).await;
     let outcome = bench.until_state("a", 1, State::FailedNoEffect).await;
     assert!(outcome.sample_in_doubt && outcome.code == "E0307" && outcome.message.contains("21.5"), "{outcome:?}");
     let request = with_sample(bench.request("b", 1, "pour"), requirement("pressure", 0.0, 1.0));
-    bench.send(request).await;
+    promised(&mut bench, request).await;
     let outcome = bench.until_state("b", 1, State::FailedNoEffect).await;
     assert!(!outcome.sample_in_doubt, "what cannot be read says nothing of the sample: {outcome:?}");
     assert_eq!(bench.executions(), 0);
     let request = with_sample(bench.request("c", 1, "pour"), requirement("temperature", 20.0, 25.0));
-    bench.send(request).await;
+    promised(&mut bench, request).await;
     bench.until_state("c", 1, State::Succeeded).await;
 }
 

@@ -179,8 +179,16 @@ async fn the_second_watchdog_makes_the_device_safe_but_does_not_stop_what_runs_o
     }
 }
 
-#[tokio::test]
-async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
+/// A driver on a disk of its own, attached, with its instrument in reach; and what is needed to send it a command.
+struct OnDisk {
+    disk: SimDisk,
+    driver: Driver,
+    world: support::Shared,
+    request: wire::ExecuteRequest,
+    _directory: tempfile::TempDir,
+}
+
+async fn on_disk() -> OnDisk {
     let directory = tempfile::tempdir().unwrap();
     let mut options = DriverOptions::new("lab", ppu_core::DeviceId::new("device_a").unwrap(), directory.path());
     let world = std::sync::Arc::new(std::sync::Mutex::new(World { reachable: true, ..World::default() }));
@@ -197,7 +205,6 @@ async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
         async move { server.heartbeat(tonic::Request::new(request)).await.unwrap().into_inner().degraded.is_empty() }
     })
     .await;
-    disk.fail_nth(DiskOperation::Sync, 1, SimFault::Eio);
     let command = wire::Command { capability: "test".into(), command: "pour".into(), ..Default::default() };
     let request = wire::ExecuteRequest {
         session: attached.session.clone(),
@@ -209,6 +216,14 @@ async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
         traceparent: String::new(),
         ..Default::default()
     };
+    OnDisk { disk, driver, world, request, _directory: directory }
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
+    let OnDisk { disk, driver, world, request, .. } = on_disk().await;
+    let server = driver.device_server();
+    disk.fail_nth(DiskOperation::Sync, 1, SimFault::Eio);
     for _ in 0..2 {
         let answer = server.execute(tonic::Request::new(request.clone())).await.unwrap().into_inner().answer.unwrap();
         let wire::execute_response::Answer::Refused(refused) = answer else { panic!("{answer:?}") };
@@ -217,6 +232,18 @@ async fn a_disk_that_fails_promises_nothing_and_tells_the_device_nothing() {
     let mut failure = driver.watch_failure();
     failure.wait_for(Option::is_some).await.unwrap();
     assert!(world.lock().unwrap().executions.is_empty());
+    driver.stop().await;
+}
+
+#[tokio::test]
+async fn a_disk_that_fails_before_started_ends_the_driver_in_order() {
+    let OnDisk { disk, mut driver, world, request, .. } = on_disk().await;
+    // The first sync makes ACCEPTED durable, the next one is that of STARTED or of the file beside it.
+    disk.fail_nth(DiskOperation::Sync, 2, SimFault::Eio);
+    driver.device_server().execute(tonic::Request::new(request)).await.unwrap();
+    driver.ended().await;
+    assert!(driver.watch_failure().borrow().is_some());
+    assert!(world.lock().unwrap().executions.is_empty(), "nothing is told to the device without STARTED on disk");
     driver.stop().await;
 }
 

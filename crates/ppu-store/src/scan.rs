@@ -10,6 +10,11 @@ use crate::layout::Layout;
 use crate::tip::{Mark, Marks};
 use std::path::PathBuf;
 
+/// Segments with more bytes in use are checked by several threads.
+const WORTH_THREADS: usize = 1024 * 1024;
+/// Threads that recompute the chain. Reading and hashing go on beside them, and more than these would wait for memory.
+const CHAIN_THREADS: usize = 2;
+
 /// All that one pass over a log finds out.
 pub(crate) struct Scan {
     pub(crate) id: Option<LogId>,
@@ -89,12 +94,13 @@ pub(crate) fn scan<D: Disk>(disk: &D, layout: &Layout) -> Result<Scan, DiskFailu
         let path = layout.segment(*first);
         let bytes = read_whole(disk, &path).map_err(DiskFailure::at(DiskOperation::Read, &path))?;
         let is_last = index + 1 == firsts.len();
-        let read = scan.take_header(&path, &bytes, *first, previous_hash).and_then(|()| {
+        let header_is_good = scan.take_header(&path, &bytes, *first, previous_hash).map(|()| {
             if index == 0 {
                 scan.read_slots(head.as_deref());
             }
-            scan.take_frames(&bytes, is_last)
         });
+        let (chains_hold, hash) = scan.check_by_threads(&bytes, header_is_good.is_ok(), is_last);
+        let read = header_is_good.and_then(|()| scan.take_frames(&bytes, is_last, chains_hold));
         if let Err(corruption) = read {
             scan.corruption = Some(corruption);
             return Ok(scan);
@@ -103,7 +109,7 @@ pub(crate) fn scan<D: Disk>(disk: &D, layout: &Layout) -> Result<Scan, DiskFailu
             let end = scan.segments.last().map_or(0, |segment| segment.end);
             scan.last_hasher.update(&bytes[..to_index(end)]);
         } else {
-            previous_hash = Some(blake3::hash(&bytes).into());
+            previous_hash = Some(hash.unwrap_or_else(|| blake3::hash(&bytes).into()));
         }
     }
     scan.corruption = scan.check_head_reached(layout).err();
@@ -124,6 +130,27 @@ pub(crate) fn head_slots(head: &[u8], id: LogId) -> [Option<HeadSlot>; 2] {
     // More than two pages are not what was written, and the second page is the one that was added to.
     let second = if second.len() == HEAD_SLOT_DISTANCE { second } else { &[] };
     [HeadSlot::decode(first, id), HeadSlot::decode(second, id)]
+}
+
+/// Whether each frame of a segment yields the chain that it records, given the one recorded in the frame before it: so the
+/// frames can be checked in any order.
+fn chains_hold(data: &[u8], id: LogId, first: ChainHead) -> bool {
+    let mut frames = Vec::new();
+    let (mut offset, mut before) = (SEGMENT_HEADER, first);
+    while let Some(frame) = data.get(offset..).and_then(|rest| Frame::decode(rest, offset as u64, id)) {
+        offset += frame.header.length;
+        let after = frame.header.chain_after;
+        frames.push((before, frame));
+        before = after;
+    }
+    let holds = |part: &[(ChainHead, Frame<'_>)]| {
+        part.iter().all(|(before, frame)| frame.bodies().fold(*before, ChainHead::next) == frame.header.chain_after)
+    };
+    let share = frames.len().div_ceil(CHAIN_THREADS).max(1);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = frames.chunks(share).map(|part| scope.spawn(move || holds(part))).collect();
+        threads.into_iter().all(|thread| thread.join().unwrap_or(false))
+    })
 }
 
 fn to_index(offset: u64) -> usize {
@@ -190,8 +217,23 @@ impl Scan {
         Ok(())
     }
 
-    /// Reads the frames of the segment whose header was taken last.
-    fn take_frames(&mut self, bytes: &[u8], is_last: bool) -> Result<(), Corruption> {
+    /// The slow part of a long segment: whether every frame yields the chain that it records, and the hash of a closed
+    /// segment. `false` only means that the frames must be checked one after another, which finds out what is wrong.
+    fn check_by_threads(&self, bytes: &[u8], is_worthwhile: bool, is_last: bool) -> (bool, Option<[u8; 32]>) {
+        let Some(id) = self.id.filter(|_| is_worthwhile) else { return (false, None) };
+        let data = &bytes[..end_of_data(bytes)];
+        if data.len() < WORTH_THREADS {
+            return (false, None);
+        }
+        std::thread::scope(|scope| {
+            let hash = (!is_last).then(|| scope.spawn(|| blake3::hash(bytes).into()));
+            let chains_hold = chains_hold(data, id, self.chain);
+            (chains_hold, hash.and_then(|thread| thread.join().ok()))
+        })
+    }
+
+    /// Reads the frames of the segment whose header was taken last. Their chain need not be computed where it is known to hold.
+    fn take_frames(&mut self, bytes: &[u8], is_last: bool, chains_hold: bool) -> Result<(), Corruption> {
         let segment = self.segments.last().expect("a header was taken just before");
         let (path, header) = (segment.path.clone(), segment.header.clone());
         let id = header.id;
@@ -210,7 +252,7 @@ impl Scan {
                 segment_first: header.first_sequence,
                 chain_before: self.chain,
             });
-            self.take_frame(&frame).map_err(|fault| self.corruption(path.clone(), offset, fault))?;
+            self.take_frame(&frame, chains_hold).map_err(|fault| self.corruption(path.clone(), offset, fault))?;
             offset += frame.header.length as u64;
             let segment = self.segments.last_mut().expect("a header was taken just before");
             segment.end = offset;
@@ -222,11 +264,12 @@ impl Scan {
         self.judge_bad_bytes(bytes, offset, data_end, is_last).map_err(|fault| self.corruption(path, offset, fault))
     }
 
-    fn take_frame(&mut self, frame: &Frame<'_>) -> Result<(), CorruptionFault> {
+    fn take_frame(&mut self, frame: &Frame<'_>, chain_holds: bool) -> Result<(), CorruptionFault> {
         if frame.header.first_sequence != self.next_sequence {
             return Err(CorruptionFault::SequenceGap { found: frame.header.first_sequence });
         }
-        let chain = frame.bodies().fold(self.chain, ChainHead::next);
+        let chain =
+            if chain_holds { frame.header.chain_after } else { frame.bodies().fold(self.chain, ChainHead::next) };
         if chain != frame.header.chain_after {
             return Err(CorruptionFault::ChainBroken { recorded: frame.header.chain_after });
         }

@@ -129,3 +129,32 @@ fn a_reader_of_an_open_log_sees_what_is_durable_and_from_any_sequence() {
         }
     }
 }
+
+#[test]
+fn long_segments_are_checked_by_threads_and_judged_alike() {
+    let disk = SimDisk::new(3);
+    let options = options().with_segment_bytes(2 << 20);
+    let (mut log, _) = Log::open(disk.clone(), DIR, options.clone()).unwrap();
+    let bodies: Vec<Vec<u8>> = (0..180).map(|number| body(number, 20_000)).collect();
+    for records in bodies.chunks(3) {
+        log.append(records).unwrap();
+    }
+    log.write_head().unwrap();
+    drop(log);
+    let (log, opened) = Log::open(disk.clone(), DIR, options.clone()).unwrap();
+    assert_eq!((opened.next_sequence, opened.rewritten_records), (181, 0));
+    assert_eq!(contents(&log.reader()), bodies);
+    drop(log);
+    let report = verify(&disk, DIR).unwrap();
+    assert!(report.verdict == Verdict::Clean && report.segments.len() == 2);
+    for (file, bit) in [(0, 1_500_000 * 8), (1, 1_200_000 * 8 + 3)] {
+        let damaged = disk.fork();
+        damaged.flip_bit(&report.segments[file].file, bit).unwrap();
+        let Verdict::Corrupt(corruption) = verify(&damaged, DIR).unwrap().verdict else { panic!("it is damaged") };
+        // The frame that holds the bit is named, and all before it is good.
+        let frame = 56 + 3 * 20_004 + 4;
+        assert!((bit / 8 - corruption.offset) < frame + 8, "{corruption}");
+        assert!(corruption.last_good_sequence > 60 && corruption.last_good_sequence < 180, "{corruption}");
+        assert!(Log::open(damaged, DIR, options.clone()).is_err());
+    }
+}

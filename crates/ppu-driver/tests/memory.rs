@@ -130,7 +130,7 @@ async fn a_retired_ledger_voids_its_open_steps_before_it_accepts_anything() {
 }
 
 fn requirement(property: &str, min: f64, max: f64) -> capability::Requirement {
-    let range = capability::QuantityRange { unit: "°C".into(), min, max };
+    let range = capability::QuantityRange { unit: "C".into(), min, max };
     capability::Requirement {
         property: property.into(),
         expected: Some(capability::requirement::Expected::Within(range)),

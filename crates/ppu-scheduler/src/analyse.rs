@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 use ppu_core::{Measured, Observation, StepAction, TrialId, Unit};
 use ppu_diffraction::formats::xrdml;
 use ppu_diffraction::library::{Composition, halide_perovskite};
-use ppu_diffraction::quantify::{self, Verdict, quantify};
+use ppu_diffraction::quantify::{self, Flag, Quantification, Verdict, quantify};
 use ppu_engine::State;
 use ppu_engine::event::ArtifactRef;
 use ppu_engine::state::Run;
 use ppu_journal::Journal;
 use ppu_spectra::absorbance::{Excluded, absorbance};
-use ppu_spectra::gap::{GapSettings, band_gap};
+use ppu_spectra::gap::{GapFlag, GapSettings, band_gap};
 use ppu_spectra::photoluminescence::{Photoluminescence, PlSettings, photoluminescence};
 use ppu_spectra::raw::{Detector, Exposure};
 use serde::Deserialize;
@@ -29,6 +29,16 @@ const INK_LEAD_MOL_PER_L: f64 = 0.05;
 const SUBSTRATE_CM2: f64 = 2.25;
 /// Share by which thickness varies over a drop-cast film (coffee ring): one standard deviation.
 const THICKNESS_U: f64 = 0.3;
+
+/// Line intensity of no candidate above this share asks for a person: fractions of the known phases then say little about
+/// the film. Half of it is what chance and misfit of ordinary films reach.
+const REVIEW_SHARE: f64 = 0.1;
+
+/// The reason of a value that only a person should decide on. The optimizer is told that there is no value, so that a
+/// contaminated film neither counts as a bad one nor as a good one.
+fn review(why: impl std::fmt::Display) -> String {
+    format!("review: {why}")
+}
 
 /// Turns the raw data of a trial into an observation; an error where nothing at all could be analysed.
 pub(crate) fn analyse(state: &State, journal: &Journal, id: &TrialId) -> Result<Observation, String> {
@@ -121,16 +131,7 @@ impl Film<'_> {
         let settings =
             quantify::Settings { film_thickness_nm: self.thickness_nm(formula_mass, 4.2), ..Default::default() };
         let result = quantify(&scan.pattern, &library, &settings).map_err(|error| error.to_string())?;
-        let mut flags: Vec<String> = result.flags.iter().map(ToString::to_string).collect();
-        match &result.verdict {
-            Verdict::Converged => {}
-            Verdict::IterationLimit => flags.push("the fit used up its steps".to_owned()),
-            Verdict::AtLimit { parameters } => flags.push(format!("at the limit: {}", parameters.join(", "))),
-            Verdict::Implausible { reasons } => return Err(format!("implausible: {}", reasons.join("; "))),
-            Verdict::NothingThere => return Err("no phase stands out from the background".to_owned()),
-        }
-        let alpha = result.alpha_lead_fraction.ok_or("the fit gives no phase fraction")?;
-        Ok(Measured { value: alpha.value, sd: alpha.u_total, flags })
+        alpha_fraction(&result)
     }
 
     fn spectrum(&self, command: &str) -> Result<SpectrumFile, String> {
@@ -150,6 +151,10 @@ impl Film<'_> {
             return Err(format!("{saturated} pixels are saturated: shorten the integration time"));
         }
         let gap = band_gap(&curve, &GapSettings::default()).map_err(|error| error.to_string())?;
+        // Models that disagree by more than the flag's limit leave the value to a person.
+        if let Some(flag) = gap.flags.iter().find(|flag| matches!(flag, GapFlag::Ambiguous { .. })) {
+            return Err(review(flag));
+        }
         let flags = gap.flags.iter().map(ToString::to_string).collect();
         Ok(Measured { value: gap.gap_ev.value, sd: gap.gap_ev.u_total, flags })
     }
@@ -182,8 +187,86 @@ impl Film<'_> {
     }
 }
 
+/// The fraction of a fit as an observation; an error where it means nothing or a person should look first.
+fn alpha_fraction(result: &Quantification) -> Result<Measured, String> {
+    let mut flags: Vec<String> = result.flags.iter().map(ToString::to_string).collect();
+    match &result.verdict {
+        Verdict::Converged => {}
+        Verdict::IterationLimit => flags.push("the fit used up its steps".to_owned()),
+        Verdict::AtLimit { parameters } => flags.push(format!("at the limit: {}", parameters.join(", "))),
+        Verdict::Implausible { reasons } => return Err(review(format!("implausible: {}", reasons.join("; ")))),
+        Verdict::NothingThere => return Err("no phase stands out from the background".to_owned()),
+    }
+    for flag in &result.flags {
+        if let Flag::UnexplainedIntensity { positions_deg, share } = flag
+            && *share > REVIEW_SHARE
+        {
+            let places: Vec<String> = positions_deg.iter().take(6).map(|place| format!("{place:.2}°")).collect();
+            let share = 100.0 * share;
+            return Err(review(format!(
+                "{share:.0} % of the line intensity belongs to no candidate ({})",
+                places.join(", ")
+            )));
+        }
+    }
+    let alpha = result.alpha_lead_fraction.ok_or("the fit gives no phase fraction")?;
+    Ok(Measured { value: alpha.value, sd: alpha.u_total, flags })
+}
+
 impl SpectrumFile {
     fn exposure(&self) -> Exposure {
         Exposure { counts: self.counts.clone(), integration_s: self.integration_us * 1e-6, averages: self.averages }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ppu_diffraction::forward::{Component, Grid, PreparedPhase, expected_counts};
+    use ppu_diffraction::library::{AlphaForm, alpha, pseudo_cubic_edge};
+    use ppu_diffraction::pattern::Pattern;
+    use ppu_diffraction::profile::{Condition, Instrument, Specimen};
+    use ppu_diffraction::structure::{Cell, Element, Phase, Site, SpaceGroup};
+
+    use super::*;
+
+    /// The analysis of a film whose strongest foreign line has `foreign` times the height of the strongest of the film.
+    fn film_with(foreign: f64) -> Result<Measured, String> {
+        let composition = Composition::new(0.2, 0.8, 0.0, 0.2, 0.0).unwrap();
+        let film = alpha(AlphaForm::Cubic, &composition, pseudo_cubic_edge(&composition)).unwrap();
+        // Rock salt of NiO: a powder that has no place in a perovskite lab.
+        let sites = vec![
+            Site::new("Ni", [0.0; 3], &[(Element::Ni, 1.0)], 0.5),
+            Site::new("O", [0.5; 3], &[(Element::O, 1.0)], 0.5),
+        ];
+        let dirt = Phase::new("NiO", Cell::cubic(4.177), SpaceGroup::fm3m(), sites).unwrap();
+        let (instrument, grid) = (Instrument::aeris(), Grid { start_deg: 10.0, step_deg: 0.04, points: 1250 });
+        let (specimen, condition) =
+            (Specimen::default(), Condition { crystallite_size_nm: 60.0, microstrain: 0.001, texture: None });
+        let prepared = [&film, &dirt].map(|phase| PreparedPhase::new(phase, &instrument, &grid).unwrap());
+        let unit = |phase| {
+            let one = Component { phase, condition, scale: 1.0 };
+            let pattern = expected_counts(&[one], &[0.0; 1250], &instrument, &specimen, &grid).unwrap();
+            pattern.iter().copied().fold(0.0, f64::max)
+        };
+        let components = [
+            Component { phase: &prepared[0], condition, scale: 4000.0 / unit(&prepared[0]) },
+            Component { phase: &prepared[1], condition, scale: foreign * 4000.0 / unit(&prepared[1]) },
+        ];
+        let background = vec![200.0; 1250];
+        let counts = expected_counts(&components, &background, &instrument, &specimen, &grid).unwrap();
+        let pattern = Pattern::from_counts(grid.angles(), counts.iter().map(|count| count.round()).collect()).unwrap();
+        let library = halide_perovskite(&composition).unwrap();
+        alpha_fraction(&quantify(&pattern, &library, &quantify::Settings::default()).unwrap())
+    }
+
+    #[test]
+    fn a_contaminated_sample_asks_for_a_person_instead_of_feeding_the_optimizer() {
+        let clean = film_with(0.0).unwrap();
+        assert!(clean.value > 0.9, "{clean:?}");
+        for foreign in [0.3, 0.6] {
+            let reason = film_with(foreign).unwrap_err();
+            assert!(reason.starts_with("review: "), "{reason}");
+        }
+        assert!(film_with(0.6).unwrap_err().contains("belongs to no candidate"));
     }
 }

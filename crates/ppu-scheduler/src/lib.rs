@@ -28,7 +28,7 @@ use ppu_proto::lab::v1::lab_service_server::LabService;
 use tokio::sync::watch;
 
 pub use reach::{EndpointFiles, Reach, ReachError, endpoint};
-pub use reactor::{Command, Gone, Handle, Snapshot};
+pub use reactor::{Command, Gone, Handle, OfferError, Snapshot};
 
 /// How a scheduler process is set up.
 #[derive(Debug, Clone)]

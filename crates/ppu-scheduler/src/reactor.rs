@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ppu_core::DeviceId;
 use ppu_engine::{Effect, Engine, Event, Fact, Input, Refusal, State};
@@ -93,6 +94,17 @@ impl std::fmt::Debug for Message {
 #[error("the scheduler is ending")]
 pub struct Gone;
 
+/// Why an input was not taken.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum OfferError {
+    /// Too many wait already.
+    #[error("the lab is busy")]
+    Full,
+    /// The reactor has ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
 impl Handle {
     async fn send(&self, urgent: bool, input: Input) -> Result<Result<Vec<Fact>, Refusal>, Gone> {
         let (answer, receiver) = oneshot::channel();
@@ -104,6 +116,18 @@ impl Handle {
     /// Gives an input and waits until its facts are durable.
     pub async fn give(&self, input: Input) -> Result<Result<Vec<Fact>, Refusal>, Gone> {
         self.send(false, input).await
+    }
+
+    /// As [`Handle::give`], but gives up while the queue is full for longer than this: whoever sends is told to wait, and
+    /// nothing piles up in memory (reliability 14).
+    pub async fn offer(&self, input: Input, within: Duration) -> Result<Result<Vec<Fact>, Refusal>, OfferError> {
+        let (answer, receiver) = oneshot::channel();
+        let place = match tokio::time::timeout(within, self.normal.reserve()).await {
+            Ok(place) => place.map_err(|_| OfferError::Gone(Gone))?,
+            Err(_) => return Err(OfferError::Full),
+        };
+        place.send(Message { input, answer: Some(answer) });
+        receiver.await.map_err(|_| OfferError::Gone(Gone))
     }
 
     /// The same on the lane of outcomes and stops, which never waits behind bulk.

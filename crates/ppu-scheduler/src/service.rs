@@ -18,12 +18,16 @@ use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
 
-use crate::reactor::{Command, Handle, submitted_run};
+use crate::reactor::{Command, Handle, OfferError, submitted_run};
 use crate::telemetry::Telemetry;
 use crate::{SchedulerError, SchedulerOptions, feed, link_wire, view};
 
 /// Events that wait for one client before its stream is closed with the place to go on from.
 const CLIENT_QUEUE: usize = 256;
+/// How long a request waits for a place in the queue of the engine before its sender is told to come back.
+const FULL_FOR: Duration = Duration::from_secs(2);
+/// When it may come back.
+const TRY_AGAIN_IN: Duration = Duration::from_secs(1);
 /// How long a stop waits for each device's confirmation before it is reported as unconfirmed.
 const STOP_WAIT: Duration = Duration::from_secs(3);
 /// Bytes of an artifact in one message.
@@ -102,8 +106,15 @@ impl Api {
     }
 
     async fn give(&self, input: Input) -> Result<Vec<Fact>, Status> {
-        let answer = self.handle.give(input).await.map_err(|gone| Status::unavailable(gone.to_string()))?;
-        answer.map_err(|refusal| refused(&refusal))
+        match self.handle.offer(input, FULL_FOR).await {
+            Ok(answer) => answer.map_err(|refusal| refused(&refusal)),
+            Err(OfferError::Gone(gone)) => Err(Status::unavailable(gone.to_string())),
+            Err(full @ OfferError::Full) => {
+                let message = format!("{full}: try again in {} s", TRY_AGAIN_IN.as_secs());
+                let details = ErrorDetails::with_retry_info(Some(TRY_AGAIN_IN));
+                Err(Status::with_error_details(tonic::Code::ResourceExhausted, message, details))
+            }
+        }
     }
 
     async fn give_urgent(&self, input: Input) -> Result<Vec<Fact>, Status> {

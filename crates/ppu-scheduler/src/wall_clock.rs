@@ -29,7 +29,7 @@ pub(crate) async fn watch(handle: Handle) {
     let mut known = None;
     loop {
         if let Some(now) = ahead_ms(&**handle.host()) {
-            let by_ms = known.map_or(0, |known| now - known);
+            let by_ms: i64 = known.map_or(0, |known: i64| now - known);
             if by_ms.abs() >= JUMP_MS {
                 tracing::warn!(by_ms, "the wall clock jumped");
                 if handle.give(Input::ClockJumped { by_ms }).await.is_err() {

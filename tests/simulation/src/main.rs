@@ -4,9 +4,8 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use ppu_core::ActionClass;
-use ppu_simulation::crash_points::{TABLE, play};
 use ppu_simulation::story::{Script, tell};
+use tracing_subscriber::filter::LevelFilter;
 
 #[derive(Debug, Parser)]
 #[command(about = "The real scheduler and drivers in one process, with simulated network, disk, time and faults.")]
@@ -20,12 +19,6 @@ struct Arguments {
     /// Hours of lab time of each.
     #[arg(long, default_value_t = 6)]
     hours: u64,
-    /// Play the table of crash points instead.
-    #[arg(long)]
-    crash_points: bool,
-    /// Only these rows of it.
-    #[arg(long)]
-    row: Option<u8>,
     /// Threads that tell stories.
     #[arg(long, default_value_t = 2)]
     threads: u64,
@@ -43,13 +36,12 @@ struct Sum {
 
 fn main() -> ExitCode {
     tracing_subscriber::fmt()
-        .with_env_filter(tracing_subscriber::EnvFilter::from_default_env())
+        .with_env_filter(
+            tracing_subscriber::EnvFilter::builder().with_default_directive(LevelFilter::OFF.into()).from_env_lossy(),
+        )
         .with_writer(std::io::stderr)
         .init();
     let arguments = Arguments::parse();
-    if arguments.crash_points {
-        return play_crash_points(arguments.row);
-    }
     let began = Instant::now();
     let sums: Vec<Sum> = std::thread::scope(|scope| {
         let workers: Vec<_> = (0..arguments.threads)
@@ -101,28 +93,6 @@ fn tell_some(arguments: &Arguments, worker: u64) -> Sum {
         }
     }
     sum
-}
-
-fn play_crash_points(only: Option<u8>) -> ExitCode {
-    let mut wrong = 0;
-    let mut cells = 0;
-    for (index, row) in TABLE.iter().enumerate().filter(|(_, row)| only.is_none_or(|only| row.number == only)) {
-        for class in ActionClass::ALL {
-            cells += 1;
-            match play(index, class) {
-                Ok(cell) => {
-                    wrong += u32::from(!cell.wrong.is_empty());
-                    report(&cell.to_string());
-                }
-                Err(error) => {
-                    wrong += 1;
-                    report(&format!("{:>2} {class:?}: {error:#}", row.number));
-                }
-            }
-        }
-    }
-    report(&format!("{cells} cells, {wrong} not as the table says"));
-    if wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 #[expect(clippy::print_stdout, reason = "the counts are what was asked for")]

@@ -162,6 +162,12 @@ pub(crate) struct Telling<'a> {
 /// # Errors
 /// The simulation itself broke.
 pub fn tell(script: &Script) -> anyhow::Result<Ending> {
+    // What panics in production code is a finding with a seed like any other.
+    let told = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| tell_on(script)));
+    told.unwrap_or_else(|_| Err(anyhow!("a process panicked")))
+}
+
+fn tell_on(script: &Script) -> anyhow::Result<Ending> {
     let mut telling = Telling::begin(script)?;
     let mut planned = script.faults.clone();
     planned.reverse();

@@ -61,7 +61,8 @@ async fn a_journal_has_one_writer() -> anyhow::Result<()> {
     let lab = RunningLab::start(300.0, 23).await?;
     lab.check(async |lab| {
         let mut second = Ended(scheduler(lab, &lab.path().join("scheduler"))?);
-        let code = wait_until("the second scheduler gave up", SOON, async || second.0.try_wait().ok().flatten()).await?;
+        let code =
+            wait_until("the second scheduler gave up", SOON, async || second.0.try_wait().ok().flatten()).await?;
         ensure!(!code.success(), "two schedulers hold one journal");
         ensure!(std::fs::read_to_string(lab.path().join("standby.log"))?.contains("lock"), "it says why");
         let state = lab.state().await?;

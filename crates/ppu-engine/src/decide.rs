@@ -71,7 +71,9 @@ impl State {
                 self.check_doubt(&key)?;
                 let by_person = resolution.who != crate::event::INSTRUMENT;
                 if by_person && self.is_hazardous(&key) && resolution.countersigned_by.is_none() {
-                    return Err(Refusal::NotNow(format!("`{key}` is hazardous: two people must give the same verdict")));
+                    return Err(Refusal::NotNow(format!(
+                        "`{key}` is hazardous: two people must give the same verdict"
+                    )));
                 }
                 Ok(vec![Event::DoubtResolved { key, verdict, resolution, sample_position }])
             }
@@ -182,7 +184,8 @@ impl State {
     /// A ledger that lost its memory, or that was restored from a copy, proves nothing: every attempt that is not final
     /// is in doubt (row 18), and the device starts nothing until a person clears it.
     fn attach(&self, attached: Input) -> Result<Vec<Event>, Refusal> {
-        let Input::Attached { device, boot, ledger_id, boot_nonce, last_dseq, memory_doubt, aborted, inventory } = attached
+        let Input::Attached { device, boot, ledger_id, boot_nonce, last_dseq, memory_doubt, aborted, inventory } =
+            attached
         else {
             return Ok(vec![]);
         };
@@ -193,8 +196,14 @@ impl State {
             memory_doubt
         };
         let believed = memory_doubt.is_empty();
-        let mut events =
-            vec![Event::DeviceAttached { device: device.clone(), boot, ledger_id, boot_nonce, last_dseq, memory_doubt }];
+        let mut events = vec![Event::DeviceAttached {
+            device: device.clone(),
+            boot,
+            ledger_id,
+            boot_nonce,
+            last_dseq,
+            memory_doubt,
+        }];
         if aborted && known.aborted.is_none() {
             let reason = "it was made safe while this scheduler was away".to_owned();
             events.push(Event::DeviceAborted { device: device.clone(), reason });

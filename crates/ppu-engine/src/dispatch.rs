@@ -146,7 +146,8 @@ impl Attempt<'_> {
                         step.state.is_live() && step.intent.as_ref().is_some_and(|i| i.positions.contains(position))
                     }))
         });
-        let maybe_there = self.state.samples.iter().any(|(id, sample)| !ours(id) && sample.may_be_at.contains(position));
+        let maybe_there =
+            self.state.samples.iter().any(|(id, sample)| !ours(id) && sample.may_be_at.contains(position));
         !occupied && !claimed && !maybe_there
     }
 

@@ -37,7 +37,9 @@ impl State {
             Input::RetireLedger { device, ledger_id, who, isolated, void } => {
                 self.retire_ledger(device, ledger_id, who, isolated, void)
             }
-            Input::LocateSample { sample, position, who, inspected } => self.locate_sample(sample, position, who, inspected),
+            Input::LocateSample { sample, position, who, inspected } => {
+                self.locate_sample(sample, position, who, inspected)
+            }
             Input::ClockJumped { by_ms } => Ok(vec![Event::ClockJumped { by_ms }]),
             _ => Ok(vec![]),
         }
@@ -54,13 +56,18 @@ impl State {
         if known.state.is_terminal() {
             return Err(Refusal::NotNow(format!("campaign `{campaign}` has ended already")));
         }
-        let mut events = vec![Event::CampaignStopped { campaign: campaign.clone(), who: who.clone(), reason: reason.clone() }];
+        let mut events =
+            vec![Event::CampaignStopped { campaign: campaign.clone(), who: who.clone(), reason: reason.clone() }];
         if stop_runs {
             let of_campaign = |run: &crate::state::Run| {
                 run.trial.as_ref().and_then(|id| self.trials.get(id)).is_some_and(|trial| trial.campaign == campaign)
             };
             let runs = self.live().filter(|(_, run)| of_campaign(run) && run.stopping.is_none());
-            let stop = |(run, _): (&RunId, _)| Event::RunStopping { run: run.clone(), who: who.clone(), reason: reason.clone() };
+            let stop = |(run, _): (&RunId, _)| Event::RunStopping {
+                run: run.clone(),
+                who: who.clone(),
+                reason: reason.clone(),
+            };
             events.extend(runs.map(stop));
         }
         Ok(events)

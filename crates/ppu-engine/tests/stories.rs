@@ -520,8 +520,7 @@ fn stopping_a_campaign_with_its_runs_makes_every_sent_step_void() {
     story.campaign();
     let (_, _, run) = promised_bake(&mut story);
     let campaign = story.engine.state().campaign_order[0].clone();
-    let stop =
-        Input::StopCampaign { campaign, who: "Ana".into(), reason: "enough".into(), stop_runs: true };
+    let stop = Input::StopCampaign { campaign, who: "Ana".into(), reason: "enough".into(), stop_runs: true };
     story.give(stop).unwrap();
     story.work_to_the_end();
     let state = story.engine.state();
@@ -553,8 +552,7 @@ fn a_restored_ledger_puts_everything_open_in_doubt_and_starts_nothing_until_it_i
     else {
         unreachable!()
     };
-    let copy =
-        Input::Attached { device, boot, ledger_id, boot_nonce, last_dseq: 2, memory_doubt, aborted, inventory };
+    let copy = Input::Attached { device, boot, ledger_id, boot_nonce, last_dseq: 2, memory_doubt, aborted, inventory };
     story.give(copy).unwrap();
     let step = |story: &Story| story.engine.state().runs[&run].steps[1].state;
     assert_eq!(step(&story), StepState::InDoubt);
@@ -695,7 +693,8 @@ fn a_sample_that_is_not_where_it_should_be_is_in_doubt_and_blocks_its_places() {
     };
     let taken = story.engine.state().occupant(&ppu_core::PositionId::new("rack.1").unwrap()).is_some();
     assert_eq!(story.give(located).is_err(), taken);
-    let taken_out = Input::LocateSample { sample: sample.clone(), position: None, who: "Ana".into(), inspected: "bin".into() };
+    let taken_out =
+        Input::LocateSample { sample: sample.clone(), position: None, who: "Ana".into(), inspected: "bin".into() };
     story.give(taken_out).unwrap();
     assert!(!story.engine.state().samples[&sample].in_doubt);
 }

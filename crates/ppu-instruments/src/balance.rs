@@ -106,12 +106,8 @@ impl Balance {
                     let patience_s = self.settings.patience_s;
                     (codes::BALANCE_UNSTABLE, format!("no stable weight for `{command}` within {patience_s} s"))
                 }
-                Reply::Overload { .. } => {
-                    (codes::BALANCE_RANGE, format!("`{command}`: the balance is overloaded"))
-                }
-                Reply::Underload { .. } => {
-                    (codes::BALANCE_RANGE, format!("`{command}`: the balance is underloaded"))
-                }
+                Reply::Overload { .. } => (codes::BALANCE_RANGE, format!("`{command}`: the balance is overloaded")),
+                Reply::Underload { .. } => (codes::BALANCE_RANGE, format!("`{command}`: the balance is underloaded")),
                 Reply::Defect(defect) => (codes::BALANCE_DEFECT, format!("the balance reports error {defect}")),
                 Reply::WrongParameter { .. } => {
                     (ppu_driver::codes::DEVICE_REFUSED, format!("the balance refuses `{command}`"))

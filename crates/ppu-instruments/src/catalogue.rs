@@ -268,8 +268,15 @@ impl InstrumentFile {
             };
             match wrong {
                 Some(message) => {
-                    let cure = "give the seconds without a scheduler after which the device is made safe, or `never = true`";
-                    found.push(source.problem(line_of(text, "safe_after_s"), "watchdog", "safe_after_s", message, cure));
+                    let cure =
+                        "give the seconds without a scheduler after which the device is made safe, or `never = true`";
+                    found.push(source.problem(
+                        line_of(text, "safe_after_s"),
+                        "watchdog",
+                        "safe_after_s",
+                        message,
+                        cure,
+                    ));
                 }
                 None if given.never => watchdog.safe_after = None,
                 None => {

@@ -1,8 +1,6 @@
 //! Short ways to write the parts of a manifest.
 
-use ppu_core::capability::{
-    ArgumentKind, ArgumentSpec, CommandSpec, Expected, PropertySpec, Requirement, ResultSpec,
-};
+use ppu_core::capability::{ArgumentKind, ArgumentSpec, CommandSpec, Expected, PropertySpec, Requirement, ResultSpec};
 use ppu_core::{ActionClass, CapabilitySpec, Unit, Value};
 
 /// A quantity argument between two limits.

@@ -206,13 +206,7 @@ impl SyringePump {
     }
 
     /// What positions and error say about a move that has ended.
-    fn judge(
-        &mut self,
-        plan: Move,
-        stand: Stand,
-        error: PumpError,
-        attention: &Attention,
-    ) -> Result<Done, Fault> {
+    fn judge(&mut self, plan: Move, stand: Stand, error: PumpError, attention: &Attention) -> Result<Done, Fault> {
         self.overloaded |= error.is_overload();
         let steps = i64::from(stand.step) - i64::from(plan.from_step);
         let moved = self.settings.volume_ul(steps.abs());

@@ -310,9 +310,12 @@ impl Link {
             }
             Command::Resolve { request, answer } => {
                 let request = wire::ResolveRequest { session: session.session.clone(), epoch: self.epoch, ..*request };
-                let done = within(session.client.resolve(request)).await;
+                let done = within(session.client.resolve(request.clone())).await;
                 let told = match &done {
-                    Ok(wire::ResolveResponse { answer: Some(wire::resolve_response::Answer::Attempt(_)) }) => Ok(()),
+                    // An earlier verdict whose answer was lost may stand there: the journal must not hold another one.
+                    Ok(wire::ResolveResponse { answer: Some(wire::resolve_response::Answer::Attempt(attempt)) }) => {
+                        link_wire::agrees(request.verdict(), attempt.state())
+                    }
                     Ok(wire::ResolveResponse { answer: Some(wire::resolve_response::Answer::Refused(refused)) }) => {
                         match refused.reason() {
                             // A ledger that has forgotten the command has no doubt about it either (row 18).

@@ -137,3 +137,35 @@ pub(crate) fn verdict(verdict: wire::Verdict) -> Result<Verdict, ConversionError
         wire::Verdict::Unspecified => Err(ConversionError::new("verdict", "it is missing")),
     }
 }
+
+/// Whether what became of a doubt at its driver is what the verdict says, or else what the driver holds.
+pub(crate) fn agrees(verdict: wire::Verdict, became: wire::AttemptState) -> Result<(), String> {
+    use wire::AttemptState as State;
+    let agrees = match verdict {
+        wire::Verdict::Done => matches!(became, State::ResolvedDone | State::Succeeded),
+        wire::Verdict::NotDone => matches!(became, State::ResolvedNotDone | State::FailedNoEffect),
+        wire::Verdict::Scrapped => became == State::ResolvedScrapped,
+        wire::Verdict::Unspecified => false,
+    };
+    let held =
+        ppu_core::AttemptState::try_from(became).map_or_else(|_| "unknown".to_owned(), |state| state.to_string());
+    if agrees { Ok(()) } else { Err(format!("it holds another verdict already: {held}")) }
+}
+
+#[cfg(test)]
+mod verdict_tests {
+    use super::*;
+
+    #[test]
+    fn a_second_verdict_must_be_the_one_that_the_driver_holds() {
+        use wire::{AttemptState as State, Verdict};
+        assert_eq!(agrees(Verdict::NotDone, State::ResolvedNotDone), Ok(()));
+        assert_eq!(agrees(Verdict::Done, State::Succeeded), Ok(()));
+        assert_eq!(agrees(Verdict::Scrapped, State::ResolvedScrapped), Ok(()));
+        for held in [State::ResolvedDone, State::ResolvedScrapped, State::InDoubt] {
+            assert!(agrees(Verdict::NotDone, held).is_err(), "{held:?}");
+        }
+        let refused = agrees(Verdict::NotDone, State::ResolvedScrapped).unwrap_err();
+        assert_eq!(refused, "it holds another verdict already: resolved as scrapped");
+    }
+}

@@ -189,6 +189,20 @@ impl Api {
         told.map_err(|reason| Status::unavailable(format!("the driver of {device} did not take the verdict: {reason}")))
     }
 
+    /// A person who lets the lab go on after StopAll clears the devices that this very stop made safe. What was made safe
+    /// for another reason keeps waiting for a clear of its own.
+    async fn clear_what_the_stop_made_safe(&self, who: &str, reason: &str) -> Result<(), Status> {
+        let state = self.handle.snapshot().state;
+        let Some(hold) = state.hold.as_ref().filter(|hold| hold.stopped) else { return Ok(()) };
+        for (id, device) in &state.devices {
+            let by_stop = device.aborted.as_ref().is_some_and(|why| why.starts_with(&hold.reason));
+            if by_stop && device.link == LinkState::Attached && state.may_clear(id).is_ok() {
+                self.clear(id, who.to_owned(), reason.to_owned()).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// A person's clear: durable at the driver, then in the journal.
     async fn clear(&self, device: &DeviceId, who: String, reason: String) -> Result<(), Status> {
         self.handle.snapshot().state.may_clear(device).map_err(|refusal| refused(&refusal))?;
@@ -538,7 +552,9 @@ impl LabService for Api {
 
     async fn resume(&self, request: Request<wire::ResumeRequest>) -> Result<Response<wire::ResumeResponse>, Status> {
         let request = request.into_inner();
-        self.give_urgent(Input::Resume { who: who(&request.who)?, reason: request.reason }).await?;
+        let (who, reason) = (who(&request.who)?, request.reason);
+        self.clear_what_the_stop_made_safe(&who, &reason).await?;
+        self.give_urgent(Input::Resume { who, reason }).await?;
         Ok(Response::new(wire::ResumeResponse {}))
     }
 

@@ -52,7 +52,8 @@ fn the_second_watchdog_is_that_of_the_reference_unless_a_file_says_otherwise() {
         let default = Watchdog { safe_after: safe_after_s.map(Duration::from_secs), stops_running };
         assert_eq!(Watchdog::of_driver(driver), default, "{driver}");
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../config/instruments");
-        let file = std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
+        let file =
+            std::fs::read_dir(folder).unwrap().map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap());
         let file = file.map(|text| InstrumentFile::parse("x.toml", &text).unwrap()).find(|file| file.driver == driver);
         assert_eq!(file.unwrap().watchdog, default, "the file of {driver}");
     }

@@ -1,7 +1,5 @@
 use super::*;
-use crate::testing::{
-    Device, Shared, Trouble, aborting, attention, is_partial, quantity, request, side_by_side,
-};
+use crate::testing::{Device, Shared, Trouble, aborting, attention, is_partial, quantity, request, side_by_side};
 
 const PIXELS: u16 = 64;
 

@@ -10,9 +10,9 @@ use super::model::{LIMIT_SIGMAS, Model};
 use crate::quantify::linear;
 
 /// Two accepted steps in a row that lower the objective by less than this share of it end the fit.
-const SMALL_DECREASE: f64 = 1e-5;
+const SMALL_DECREASE: f64 = 3e-5;
 /// So does one step by less than this share.
-const TINY_DECREASE: f64 = 1e-7;
+const TINY_DECREASE: f64 = 2e-6;
 const LAMBDA_START: f64 = 1e-3;
 const LAMBDA_LOWER: f64 = 0.2;
 const LEAST_LAMBDA: f64 = 1e-7;
@@ -72,6 +72,7 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
     let mut lambda = LAMBDA_START;
     let (mut iterations, mut small) = (0, 0);
     let mut end = None;
+    let mut information = None;
     while end.is_none() {
         if iterations >= budget.iterations {
             end = Some(End::Iterations);
@@ -91,7 +92,7 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
                 best = point(model, best.p, &weights, &background, &frames)?.ok_or(Singular)?;
             }
         }
-        let (h, g) = equations(model, &best, &weights, &frames)?;
+        let (h, g) = equations(model, &best, &weights, &frames, &mut information)?;
         let mut accepted = false;
         for _ in 0..MOST_TRIES {
             let p = step(model, &h, &g, &best.p, lambda)?;
@@ -114,15 +115,28 @@ pub(super) fn fit(model: &Model<'_>, elapsed: &dyn Fn() -> Duration) -> Result<F
             end = Some(End::Converged);
         }
     }
-    finish(model, best, iterations, end.unwrap_or(End::Converged), &frames)
+    finish(model, best, iterations, end.unwrap_or(End::Converged), &frames, information)
 }
 
-fn finish(model: &Model<'_>, best: Point, iterations: usize, end: End, frames: &Frames) -> Result<Fitted, Singular> {
+fn finish(
+    model: &Model<'_>,
+    best: Point,
+    iterations: usize,
+    end: End,
+    frames: &Frames,
+    information: Option<DMatrix<f64>>,
+) -> Result<Fitted, Singular> {
     let weights = model.weights(&best.calculated);
-    let jacobian = model.jacobian(&best.p, &best.linear, frames).ok_or(Singular)?;
-    let columns: Vec<&[f64]> =
-        best.values.iter().chain(&model.background).chain(&jacobian).map(Vec::as_slice).collect();
-    let (information, _) = normal(&columns, &weights, model.y);
+    // A fit that converged has moved by next to nothing since its last equations.
+    let information = match information {
+        Some(information) if end == End::Converged => information,
+        _ => {
+            let jacobian = model.jacobian(&best.p, &best.linear, frames).ok_or(Singular)?;
+            let columns: Vec<&[f64]> =
+                best.values.iter().chain(&model.background).chain(&jacobian).map(Vec::as_slice).collect();
+            normal(&columns, &weights, model.y).0
+        }
+    };
     let squares = model.y.iter().zip(&best.calculated).zip(&weights).map(|((y, f), w)| w * (y - f) * (y - f));
     Ok(Fitted {
         chi_squared: squares.sum(),
@@ -184,17 +198,19 @@ fn point(
     Ok(Some(Point { p, values, linear, calculated, objective }))
 }
 
-/// H and g of all parameters: scales, background, nonlinear with their priors.
+/// H and g of all parameters: scales, background, nonlinear with their priors; `information` keeps H without them.
 fn equations(
     model: &Model<'_>,
     at: &Point,
     weights: &[f64],
     frames: &Frames,
+    information: &mut Option<DMatrix<f64>>,
 ) -> Result<(DMatrix<f64>, DVector<f64>), Singular> {
     let jacobian = model.jacobian(&at.p, &at.linear, frames).ok_or(Singular)?;
     let columns: Vec<&[f64]> = at.values.iter().chain(&model.background).chain(&jacobian).map(Vec::as_slice).collect();
     let residual: Vec<f64> = model.y.iter().zip(&at.calculated).map(|(y, f)| y - f).collect();
     let (mut h, mut g) = normal(&columns, weights, &residual);
+    *information = Some(h.clone());
     let offset = model.linear_count();
     for (index, parameter) in model.parameters.iter().enumerate() {
         let precision = 1.0 / (parameter.prior.sigma * parameter.prior.sigma);
@@ -240,8 +256,16 @@ pub(super) fn normal(columns: &[&[f64]], weights: &[f64], right: &[f64]) -> (DMa
                 *target = value * weight;
             }
             g[i] += dot(weighted, &right[range.clone()]);
-            for j in i..count {
-                h[(i, j)] += dot(weighted, &columns[j][range.clone()]);
+            let mut j = i;
+            while j + 4 <= count {
+                let four = [0, 1, 2, 3].map(|k| &columns[j + k][range.clone()]);
+                for (k, value) in four_dots(weighted, four).into_iter().enumerate() {
+                    h[(i, j + k)] += value;
+                }
+                j += 4;
+            }
+            for (j, column) in columns.iter().enumerate().skip(j) {
+                h[(i, j)] += dot(weighted, &column[range.clone()]);
             }
         }
     }
@@ -251,6 +275,29 @@ pub(super) fn normal(columns: &[&[f64]], weights: &[f64], right: &[f64]) -> (DMa
         }
     }
     (h, g)
+}
+
+/// Four dot products with one vector, so that it is read once.
+fn four_dots(a: &[f64], b: [&[f64]; 4]) -> [f64; 4] {
+    let count = a.len();
+    let [b0, b1, b2, b3] = b.map(|b| &b[..count]);
+    let whole = count / 2 * 2;
+    let mut strands = [[0.0; 2]; 4];
+    for at in (0..whole).step_by(2) {
+        for lane in 0..2 {
+            let x = a[at + lane];
+            strands[0][lane] += x * b0[at + lane];
+            strands[1][lane] += x * b1[at + lane];
+            strands[2][lane] += x * b2[at + lane];
+            strands[3][lane] += x * b3[at + lane];
+        }
+    }
+    if whole < count {
+        for (strand, b) in strands.iter_mut().zip([b0, b1, b2, b3]) {
+            strand[0] += a[whole] * b[whole];
+        }
+    }
+    strands.map(|strand| strand[0] + strand[1])
 }
 
 /// Dot product in eight strands, which the compiler can keep in vector registers; the order of summation is fixed.

@@ -10,7 +10,8 @@ use ppu_diffraction::structure::{Element, Phase};
 pub(crate) struct Comparison {
     pub(crate) name: String,
     pub(crate) reflections: usize,
-    /// Largest relative difference of |F|² over reflections above a millionth of the strongest.
+    /// Largest difference of |F|² relative to |F| times the strongest |F|: the program adds up form factors in single
+    /// precision, so that what is left of a cancellation carries the rounding of the whole.
     pub(crate) f_squared: f64,
     /// Largest relative difference of spacings.
     pub(crate) spacing: f64,
@@ -67,9 +68,8 @@ fn compare(data: &Path, name: &str) -> Result<Comparison, String> {
         }
         comparison.reflections += 1;
         comparison.spacing = comparison.spacing.max((reflection.d / d - 1.0).abs());
-        if f > 1e-6 * strongest {
-            comparison.f_squared = comparison.f_squared.max((reflection.f_squared / f - 1.0).abs());
-        }
+        let scale = (f.max(1e-12 * strongest) * strongest).sqrt();
+        comparison.f_squared = comparison.f_squared.max((reflection.f_squared - f).abs() / scale);
     }
     // What the crate leaves out must be as good as extinct.
     match known.iter().find(|(_, (_, f, _))| *f > 1e-5 * strongest) {

@@ -40,7 +40,7 @@ pub struct Recipe {
     pub temper: f64,
     /// Standard deviations added to the mean by the optimist's rule.
     pub kappa: f64,
-    /// How ranks add up: 0 as they are, 1 their logarithms.
+    /// How ranks add up.
     pub rule: Rule,
     /// What is ranked.
     pub score: Score,
@@ -64,20 +64,22 @@ pub enum Score {
     Improvement,
     /// Both, as two votes of half the weight.
     Both,
-    /// mixture
+    /// Upper confidence bound of the weighted mixture of the members, without ranks.
     Mixture,
 }
 
-/// Members, votes and rule that serve every data set.
+/// Three members that disagree by design, one vote each, ranks of the mean plus one standard deviation: what served best on
+/// measured pools of materials and reactions taken together. Two standard deviations send a committee to every corner of
+/// the space first, because there its members' bounds agree.
 impl Default for Recipe {
     fn default() -> Self {
         Recipe {
             kinds: vec![Kind::Process(Prior::Flat), Kind::Process(Prior::SmoothNoisy), Kind::Forest],
-            equal: 0.5,
+            equal: 1.0,
             temper: 1.0,
-            kappa: 2.0,
-            rule: Rule::LogRank,
-            score: Score::Both,
+            kappa: 1.0,
+            rule: Rule::Rank,
+            score: Score::Bound,
         }
     }
 }
@@ -101,6 +103,14 @@ pub(crate) struct Member {
     pub(crate) noise: f64,
     /// Best posterior mean at a measured or pending point.
     pub(crate) best: f64,
+}
+
+/// Votes for candidates, and the ranks behind them.
+#[derive(Debug, Clone)]
+pub(crate) struct Ballot {
+    pub(crate) votes: Vec<f64>,
+    /// One list for each member that votes, in the order of the members.
+    pub(crate) ranks: Vec<Vec<f64>>,
 }
 
 /// A fitted committee. It maximises.
@@ -160,39 +170,58 @@ impl Committee {
     }
 
     /// Votes for many points, coordinates one point after the other; more is better. Comparable within one call only. With a
-    /// cost, improvement is ranked a cost.
+    /// cost, candidates are ranked by improvement a cost.
     pub fn votes(&self, rows: &[f64], log_cost: Option<LogCost<'_>>) -> Vec<f64> {
-        let mut total = vec![0.0; rows.len() / self.dimensions()];
-        let mut predicted = Vec::new();
-        let mut mix = vec![(0.0, 0.0); total.len()];
+        self.ballot(rows, log_cost).votes
+    }
+
+    /// Like [`Committee::votes`], with the ranks that each member gave.
+    pub(crate) fn ballot(&self, rows: &[f64], log_cost: Option<LogCost<'_>>) -> Ballot {
+        let count = rows.len() / self.dimensions();
+        let mut ballot = Ballot { votes: vec![0.0; count], ranks: Vec::new() };
+        let costs: Option<Vec<f64>> =
+            log_cost.map(|log_cost| rows.chunks_exact(self.dimensions()).map(log_cost).collect());
+        let (mut predicted, mut mixture) = (Vec::new(), vec![(0.0, 0.0); count]);
         for member in self.members.iter().filter(|member| member.weight > 0.0) {
             member.predict_rows(rows, &mut predicted);
-            let mut vote = |score: Vec<f64>, weight: f64| {
-                for (total, rank) in total.iter_mut().zip(ranks(&score)) {
-                    *total -= weight * if self.recipe.rule == Rule::Rank { rank } else { rank.ln() };
-                }
-            };
-            let bound = |predicted: &[(f64, f64)]| predicted.iter().map(|(m, s)| m + self.recipe.kappa * s).collect();
-            let gain = |predicted: &[(f64, f64)]| predicted.iter().map(|at| member.log_gain(*at)).collect();
-            match self.recipe.score {
-                Score::Mixture => {
-                    for (t, p) in mix.iter_mut().zip(&predicted) {
-                        t.0 += member.weight * p.0;
-                        t.1 += member.weight * (p.0 * p.0 + p.1 * p.1);
-                    }
-                }
-                Score::Bound => vote(bound(&predicted), member.weight),
-                Score::Improvement => vote(gain(&predicted), member.weight),
-                Score::Both => {
-                    vote(bound(&predicted), 0.5 * member.weight);
-                    vote(gain(&predicted), 0.5 * member.weight);
+            for (sum, (mean, sd)) in mixture.iter_mut().zip(&predicted) {
+                sum.0 += member.weight * mean;
+                sum.1 += member.weight * (mean * mean + sd * sd);
+            }
+            if self.recipe.score == Score::Mixture {
+                continue;
+            }
+            let mut given = vec![0.0; count];
+            for (score, share) in self.scores(member, &predicted, costs.as_deref()) {
+                for (given, rank) in given.iter_mut().zip(ranks(&score)) {
+                    *given += share * rank;
                 }
             }
+            for (vote, rank) in ballot.votes.iter_mut().zip(&given) {
+                *vote -= member.weight * if self.recipe.rule == Rule::Rank { *rank } else { rank.ln() };
+            }
+            ballot.ranks.push(given);
         }
         if self.recipe.score == Score::Mixture {
-            return mix.iter().map(|(m, q)| m + self.recipe.kappa * (q - m * m).max(0.0).sqrt()).collect();
+            let bound = |(mean, square): &(f64, f64)| mean + self.recipe.kappa * (square - mean * mean).max(0.0).sqrt();
+            ballot.votes = mixture.iter().map(bound).collect();
         }
-        total
+        ballot
+    }
+
+    /// What a member ranks candidates by, and how much each of the lists counts. With a cost, only improvement has a sense:
+    /// a bound in the unit of the values is no amount that could be divided.
+    fn scores(&self, member: &Member, predicted: &[(f64, f64)], costs: Option<&[f64]>) -> Vec<(Vec<f64>, f64)> {
+        let bound = || predicted.iter().map(|(mean, sd)| mean + self.recipe.kappa * sd).collect();
+        let gain = || -> Vec<f64> { predicted.iter().map(|at| member.log_gain(*at)).collect() };
+        if let Some(costs) = costs {
+            return vec![(gain().iter().zip(costs).map(|(gain, cost)| gain - cost).collect(), 1.0)];
+        }
+        match self.recipe.score {
+            Score::Bound => vec![(bound(), 1.0)],
+            Score::Improvement => vec![(gain(), 1.0)],
+            Score::Both | Score::Mixture => vec![(bound(), 0.5), (gain(), 0.5)],
+        }
     }
 
     /// Mean and sd of the mixture of the members at a point.
@@ -306,7 +335,6 @@ fn fit_process(readings: &Readings, prior: Prior, warm: Option<&Hyperparameters>
         (0..=30, _) => 3,
         (31..=60, _) => 2,
         (_, Some(_)) => 0,
-        (61..=300, None) => 2,
         _ => 1,
     };
     GaussianProcess::fit_readings(readings.clone(), FitOptions { prior, warm, starts, pool: true })

@@ -11,6 +11,7 @@ mod arylation;
 mod functions;
 mod pools;
 mod speed;
+mod studies;
 
 use std::path::PathBuf;
 
@@ -69,7 +70,7 @@ fn main() -> Result<(), Problem> {
             "speed" => speed::suggestions(),
             "million" => speed::million(),
             "memory" => speed::memory(),
-            other => return Err(format!("there is no part `{other}`")),
+            other => studies::run(other, &settings).ok_or(format!("there is no part `{other}`"))?,
         };
         bars.iter().for_each(Bar::print);
     }

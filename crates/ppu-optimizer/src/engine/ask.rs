@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::calibration::is_informative;
-use crate::committee::{Committee, Kind, Model, Recipe, ranks};
-use crate::engine::climb::{climb, common_set};
+use crate::committee::{Committee, Kind, Model, Recipe};
+use crate::engine::climb::{Aim, climb, common_set};
 use crate::engine::contract::{Answer, Best, EngineError, Experiment, MemberReport, Mode, Pick, Question};
 use crate::engine::{Direction, Region};
 use crate::gp::{GpError, Hyperparameters, Prior};
@@ -20,13 +20,12 @@ const START: usize = 1;
 /// Candidates of a pool that the whole committee ranks. Larger pools are read once by the members' processes, and the best
 /// by their votes are ranked by all.
 const RANKED: usize = 4_096;
+/// In a region, every this many picks one climbs the upper bound instead of the expected improvement.
+const BOUND_EVERY: usize = 4;
 /// Points nearer than this in every coordinate are the same point.
 const SAME: f64 = 1e-9;
 /// Quasi-random points among which a space-filling pick is chosen.
 const CHOICES: usize = 256;
-
-/// Nothing of a pool is taken.
-pub const NONE_TAKEN: &[usize] = &[];
 
 /// The numerical mind of one campaign. It holds no state but its seed.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,10 +93,16 @@ impl Engine {
             }
             let left: Vec<usize> = (0..short.numbers.len()).filter(|at| !taken.contains(&short.numbers[*at])).collect();
             let rows: Vec<f64> = left.iter().flat_map(|at| short.row(*at).iter().copied()).collect();
-            let votes = committee.votes(&rows, question.log_cost);
-            let Some(winner) = highest(&votes, &rows, &known, short.width) else { break };
+            let ballot = committee.ballot(&rows, question.log_cost);
+            let Some(winner) = highest(&ballot.votes, &rows, &known, short.width) else { break };
             let (number, x) = (short.numbers[left[winner]], short.row(left[winner]).to_vec());
-            picks.push(pick(&committee, Some(number), &x, &rows, winner, question));
+            picks.push(pick(
+                &committee,
+                Some(number),
+                &x,
+                ballot.ranks.iter().map(|ranks| ranks[winner]).collect(),
+                question,
+            ));
             taken.insert(number);
             if picks.len() < question.batch {
                 committee = committee.believe(&x);
@@ -133,10 +138,10 @@ impl Engine {
                 (x.clone(), spread_pick(None, x, question))
             } else {
                 let mut rng = stream(self.seed, question.step ^ ((picks.len() as u64) << 48), Purpose::Local);
+                let aim = if (known.len() + 1).is_multiple_of(BOUND_EVERY) { Aim::Bound } else { Aim::Improvement };
                 let candidates = common_set(&committee, region, &mut rng);
-                let Some(x) = climb(&committee, region, &candidates, question.log_cost, &is_known) else { break };
-                let rows: Vec<f64> = x.iter().copied().chain(candidates.into_iter().flatten()).collect();
-                let made = pick(&committee, None, &x, &rows, 0, question);
+                let Some(x) = climb(&committee, region, &candidates, question.log_cost, &is_known, aim) else { break };
+                let made = pick(&committee, None, &x, Vec::new(), question);
                 (x, made)
             };
             picks.push(made);
@@ -306,28 +311,14 @@ fn nearest_ids(x: &[f64], experiments: &[Experiment]) -> Vec<(String, f64)> {
     near.into_iter().take(3).map(|(square, id)| (id.to_owned(), square.sqrt())).collect()
 }
 
-/// A pick with its explanation; `rows` are the candidates it was chosen from, itself at `winner`.
-fn pick(
-    committee: &Committee,
-    number: Option<usize>,
-    x: &[f64],
-    rows: &[f64],
-    winner: usize,
-    question: &Question<'_>,
-) -> Pick {
+/// A pick with its explanation.
+fn pick(committee: &Committee, number: Option<usize>, x: &[f64], ranks: Vec<f64>, question: &Question<'_>) -> Pick {
     let (mean, sd) = committee.predict(x);
     let leader = committee.leader();
     let best = leader.best;
     let log_improvement = log_expected_improvement(mean, sd, best);
     let sure = log_expected_improvement(mean, 0.1 * sd, best);
     let exploration = (1.0 - (sure - log_improvement).exp()).clamp(0.0, 1.0);
-    let mut predicted = Vec::new();
-    let place = |member: &crate::committee::Member, predicted: &mut Vec<(f64, f64)>| {
-        member.predict_rows(rows, predicted);
-        let gains: Vec<f64> = predicted.iter().map(|at| member.log_gain(*at)).collect();
-        ranks(&gains)[winner]
-    };
-    let ranks = committee.members.iter().map(|member| place(member, &mut predicted)).collect();
     let near = nearest_ids(x, question.experiments);
     let drive = match exploration {
         share if share > 0.75 => "mostly to learn",

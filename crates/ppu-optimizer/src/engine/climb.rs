@@ -17,6 +17,19 @@ const CLIMBS: usize = 4;
 /// Iterations of one climb and the gain at which it ends: ln EI known to 1e-6 is far finer than the models.
 const EFFORT: (usize, f64) = (40, 1e-7);
 
+/// Standard deviations that the bound adds to the mean.
+const BOUND: f64 = 2.0;
+
+/// What is climbed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// Expected improvement.
+    Improvement,
+    /// Upper confidence bound: it leaves a local optimum that expected improvement polishes for ever, because fitted
+    /// hyperparameters are surer of the rest of the space than they should be.
+    Bound,
+}
+
 /// Where coordinates may lie.
 pub trait Region {
     /// Number of coordinates.
@@ -80,24 +93,35 @@ pub(super) fn climb(
     candidates: &[Vec<f64>],
     log_cost: Option<super::LogCost<'_>>,
     taken: &dyn Fn(&[f64]) -> bool,
+    aim: Aim,
 ) -> Option<Vec<f64>> {
     let rows: Vec<f64> = candidates.iter().flatten().copied().collect();
     let votes = committee.votes(&rows, log_cost);
     let mut order: Vec<usize> = (0..candidates.len()).filter(|at| !taken(&candidates[*at])).collect();
     order.sort_by(|a, b| votes[*b].total_cmp(&votes[*a]));
     let first = *order.first()?;
-    let share = process_share(committee);
-    if share < 0.5 {
+    if process_share(committee) < 0.5 {
         return Some(candidates[first].clone());
     }
-    let value = |x: &[f64]| slopes(committee, x).0 - log_cost.map_or(0.0, |log_cost| log_cost(x));
+    let value = |x: &[f64]| slopes(committee, aim, x).0 - log_cost.map_or(0.0, |log_cost| log_cost(x));
+    // Half of the starts by the votes, half by what is climbed.
+    let mut by_value: Vec<(f64, usize)> = order.iter().map(|at| (value(&candidates[*at]), *at)).collect();
+    by_value.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let mut starts: Vec<usize> = order.iter().take(CLIMBS / 2).copied().collect();
+    starts.extend(
+        by_value
+            .iter()
+            .map(|(_, at)| *at)
+            .filter(|at| !order[..order.len().min(CLIMBS / 2)].contains(at))
+            .take(CLIMBS / 2),
+    );
     let bounds = vec![(0.0, 1.0); region.dimensions()];
     let mut best: Option<(f64, Vec<f64>)> = None;
-    for start in order.iter().take(CLIMBS) {
-        let start = &candidates[*start];
+    for start in starts {
+        let start = &candidates[start];
         let mut tops = vec![start.clone()];
         let uphill = |x: &[f64]| {
-            let (value, slope) = slopes(committee, x);
+            let (value, slope) = slopes(committee, aim, x);
             value.is_finite().then(|| (-value, slope.iter().map(|slope| -slope).collect()))
         };
         if let Some((top, _)) = minimize(uphill, start, &bounds, EFFORT) {
@@ -119,13 +143,19 @@ fn process_share(committee: &Committee) -> f64 {
     processes.map(|member| member.weight).sum()
 }
 
-/// Σ weight · ln EI of the processes and its slope.
-fn slopes(committee: &Committee, x: &[f64]) -> (f64, Vec<f64>) {
+/// What is climbed, and its slope: Σ weight · ln EI of the processes, or Σ weight · (μ + 2σ)/scale.
+fn slopes(committee: &Committee, aim: Aim, x: &[f64]) -> (f64, Vec<f64>) {
     let (mut value, mut slope) = (0.0, vec![0.0; x.len()]);
     for member in committee.members.iter().filter(|member| member.weight > 0.0) {
         let Model::Process(process) = &member.model else { continue };
         let at = process.predict_with_slopes(x);
-        let (gain, by_mean, by_sd) = log_expected_improvement_with_slopes(at.mean, at.sd, member.best);
+        let (gain, by_mean, by_sd) = match aim {
+            Aim::Improvement => log_expected_improvement_with_slopes(at.mean, at.sd, member.best),
+            Aim::Bound => {
+                let scale = process.scale();
+                ((at.mean + BOUND * at.sd) / scale, 1.0 / scale, BOUND / scale)
+            }
+        };
         value += member.weight * gain;
         for ((slope, mean), sd) in slope.iter_mut().zip(&at.mean_slope).zip(&at.sd_slope) {
             *slope += member.weight * (by_mean * mean + by_sd * sd);

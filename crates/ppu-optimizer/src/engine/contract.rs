@@ -89,7 +89,8 @@ pub struct Pick {
     pub exploration: Option<f64>,
     /// The nearest measured points, nearest first: id and Euclidean distance.
     pub nearest: Vec<(String, f64)>,
-    /// Rank among all candidates by each member of the committee, 1 is best; empty while space-filling.
+    /// Rank among the candidates by each member that votes, 1 is best; empty while space-filling and where the pick was
+    /// climbed to.
     pub ranks: Vec<f64>,
     /// One sentence for people.
     pub reason: String,

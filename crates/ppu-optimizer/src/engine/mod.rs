@@ -10,7 +10,7 @@ mod contract;
 mod sensitivity;
 mod stopping;
 
-pub use ask::{Engine, NONE_TAKEN};
+pub use ask::Engine;
 pub use climb::{Cube, Region};
 pub use contract::{Answer, Best, Direction, EngineError, Experiment, LogCost, MemberReport, Mode, Pick, Question};
 pub use sensitivity::{Sensitivity, sensitivities};

@@ -11,7 +11,7 @@ use crate::linear::Factor;
 
 /// Iterations of one start, and the relative decrease at which it ends. A log posterior known to 1e-5 is far finer than
 /// the data can tell; a handful of variables converges in 10 to 30 iterations.
-const EFFORT: (usize, f64) = (60, 1e-6);
+const EFFORT: (usize, f64) = (40, 3e-6);
 /// Relative diagonal that is always added, and the largest one tried before the data are given up.
 const JITTER: (f64, f64) = (1e-8, 1e-4);
 /// Bounds of ln ℓ in unit coordinates, of ln σ_f² and of ln σ_n² in units of the standardised values.
@@ -19,7 +19,7 @@ const LENGTH: (f64, f64) = (-4.2, 4.0);
 const SIGNAL: (f64, f64) = (-4.6, 4.6);
 const NOISE: (f64, f64) = (-18.4, 0.7);
 /// Hyperparameters are fitted on at most this many points, spread over the data: an evaluation costs O(n³).
-const FITTED_POINTS: usize = 600;
+const FITTED_POINTS: usize = 256;
 
 /// Logarithms of the hyperparameters; coordinates in the unit cube, values standardised.
 #[derive(Debug, Clone, PartialEq)]

@@ -131,4 +131,19 @@ mod tests {
         let (x, _) = minimize(rosenbrock, &[-1.2, 1.0], &[(-5.0, 0.5), (-5.0, 5.0)], (200, 1e-9)).unwrap();
         assert!((x[0] - 0.5).abs() < 1e-6 && (x[1] - 0.25).abs() < 1e-4, "{x:?}");
     }
+
+    /// scipy 1.17.1, `minimize(method="L-BFGS-B", bounds=[(-2, 0.6), (-1, 2), (0.3, 2)])` from the same start.
+    #[test]
+    fn two_active_bounds_as_in_scipy() {
+        let function = |x: &[f64]| {
+            let (a, b, c) = (x[1] - x[0] * x[0], 1.0 - x[0], x[2] - x[0] * x[1]);
+            let by_first = -400.0 * a * x[0] - 2.0 * b - 20.0 * c * x[1];
+            Some((100.0 * a * a + b * b + 10.0 * c * c, vec![by_first, 200.0 * a - 20.0 * c * x[0], 20.0 * c]))
+        };
+        let bounds = [(-2.0, 0.6), (-1.0, 2.0), (0.3, 2.0)];
+        let (x, value) = minimize(function, &[-1.2, 1.0, 0.5], &bounds, (200, 1e-14)).unwrap();
+        assert!((value - 0.228_108_108_108_109_14).abs() < 1e-9, "{x:?} {value}");
+        let expected = [0.6, 0.364_864_861_714_418_7, 0.3];
+        assert!(x.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5), "{x:?}");
+    }
 }

@@ -330,9 +330,9 @@ impl GaussianProcess {
         self.readings.len()
     }
 
-    /// Coordinates of observation `at`.
-    pub(crate) fn observed(&self, at: usize) -> &[f64] {
-        self.readings.point(at)
+    /// Standard deviation of the values that were fitted: the unit of standardised values.
+    pub(crate) fn scale(&self) -> f64 {
+        self.scale
     }
 
     pub(crate) fn parts(&self) -> (&Readings, &Kernel, &Factor, &[f64], f64, f64) {

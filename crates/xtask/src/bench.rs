@@ -2,6 +2,7 @@
 //! what the peer reached in the same run on the same computer.
 
 mod closed_loop;
+mod diffraction;
 
 use std::path::{Path, PathBuf};
 
@@ -45,8 +46,14 @@ pub(crate) struct Bench<'a> {
 type Run = fn(&Bench<'_>) -> anyhow::Result<Vec<Bar>>;
 
 /// Every benchmark: name, one line for people, and what runs it.
-const REGISTRY: [(&str, &str, Run); 1] =
-    [("loop", "the closed loop of `ppu demo` over seeds: optimizer against random proposals", closed_loop::run)];
+const REGISTRY: [(&str, &str, Run); 2] = [
+    ("loop", "the closed loop of `ppu demo` over seeds: optimizer against random proposals", closed_loop::run),
+    (
+        "diffraction",
+        "powder diffraction against reference data: fractions, cells, identification, speed",
+        diffraction::run,
+    ),
+];
 
 /// Runs the benchmark of that name and writes its bars.
 pub(crate) fn run(arguments: &BenchArguments) -> anyhow::Result<()> {

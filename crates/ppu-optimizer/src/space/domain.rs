@@ -115,7 +115,7 @@ impl Domain {
     pub(crate) fn absent(&self, at: usize) -> f64 {
         match &self.encoders[at] {
             Encoder::Levels { .. } => 0.0,
-            number => number.from_unit(0.5),
+            number => number.value_at(0.5),
         }
     }
 

@@ -83,7 +83,7 @@ impl Encoder {
     }
 
     /// The value at a position between 0 and 1, on the steps.
-    pub(crate) fn from_unit(&self, unit: f64) -> f64 {
+    pub(crate) fn value_at(&self, unit: f64) -> f64 {
         match self {
             Encoder::Number { scale, min, max, .. } => self.round(scale.at((*min, *max), unit.clamp(0.0, 1.0))),
             Encoder::Levels { rows, .. } => ((unit * rows.len() as f64).floor()).clamp(0.0, rows.len() as f64 - 1.0),
@@ -125,7 +125,7 @@ impl Encoder {
     /// The value whose columns are nearest to these.
     pub(crate) fn decode(&self, columns: &[f64]) -> f64 {
         match self {
-            Encoder::Number { .. } => self.from_unit(columns[0]),
+            Encoder::Number { .. } => self.value_at(columns[0]),
             Encoder::Levels { rows, .. } => {
                 let apart = |at: usize| rows[at].iter().zip(columns).map(|(a, b)| (a - b).powi(2)).sum::<f64>();
                 let best = (0..rows.len()).reduce(|best, at| if apart(at) < apart(best) { at } else { best });

@@ -99,7 +99,7 @@ impl Domain {
     /// The values at positions of the unit cube; numbers that sums tie together are drawn instead. `None` where the
     /// result is forbidden or off the steps.
     fn at(&self, position: &[f64], rng: &mut ChaCha12Rng) -> Option<Values> {
-        let mut values: Values = self.encoders.iter().zip(position).map(|(encoder, u)| encoder.from_unit(*u)).collect();
+        let mut values: Values = self.encoders.iter().zip(position).map(|(encoder, u)| encoder.value_at(*u)).collect();
         if let Some(block) = &self.block {
             for (one, value) in block.variables.iter().zip(block.draw(rng)) {
                 values[one.parameter] = value;
@@ -214,7 +214,7 @@ impl Domain {
         // A parameter that comes into being starts anywhere.
         for at in 0..moved.len() {
             if self.is_active(&moved, at) && !self.is_active(values, at) {
-                moved[at] = self.encoders[at].from_unit(rng.random::<f64>());
+                moved[at] = self.encoders[at].value_at(rng.random::<f64>());
             }
         }
         self.normalise(&mut moved);
@@ -247,7 +247,7 @@ impl Domain {
                 let step = if far == 0.0 { normal.signum() } else { far };
                 encoder.value((place + step).clamp(0.0, count as f64 - 1.0) as usize)
             }
-            _ => encoder.from_unit(encoder.unit(value) + width * normal),
+            _ => encoder.value_at(encoder.unit(value) + width * normal),
         }
     }
 }

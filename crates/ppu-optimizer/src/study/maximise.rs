@@ -210,7 +210,7 @@ fn polish(domain: &Domain, acquisition: &Acquisition<'_>, start: Found, taken: &
     let place = |units: &[f64]| {
         let mut values = start.values.clone();
         for (at, unit) in free.iter().zip(units) {
-            values[*at] = domain.encoders[*at].from_unit(*unit);
+            values[*at] = domain.encoders[*at].value_at(*unit);
         }
         let row = domain.encode_values(&values);
         (values, row)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client, demo, exit, files, journal, roles, up};
+use crate::{client, demo, exit, files, journal, roles, spectrum, up, xrd};
 
 /// A control stack for self-driving laboratories.
 #[derive(Debug, Parser)]
@@ -66,6 +66,12 @@ pub(crate) enum Verb {
     /// Verifies, shows, exports or repairs the journal of a lab.
     #[command(subcommand)]
     Journal(journal::JournalVerb),
+    /// Analyses a powder diffraction pattern.
+    #[command(subcommand)]
+    Xrd(xrd::XrdVerb),
+    /// Analyses an absorption or emission spectrum.
+    #[command(subcommand)]
+    Spectrum(spectrum::SpectrumVerb),
     /// Runs the scheduler process.
     Scheduler(roles::SchedulerArguments),
     /// Runs the driver process of one device.
@@ -323,6 +329,8 @@ pub(crate) enum SimVerb {
 pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
     match arguments.command {
         Verb::Demo(demo) => demo::run(demo).await,
+        Verb::Xrd(verb) => xrd::run(verb),
+        Verb::Spectrum(verb) => spectrum::run(verb),
         Verb::Up(up) => up::run(up).await,
         Verb::Submit(submit) => client::submit(submit).await,
         Verb::Status(status) => client::status(status).await,

@@ -11,8 +11,10 @@ mod files;
 mod journal;
 mod progress;
 mod roles;
+mod spectrum;
 mod supervisor;
 mod up;
+mod xrd;
 
 use std::process::ExitCode;
 

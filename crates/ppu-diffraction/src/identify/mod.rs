@@ -151,6 +151,8 @@ pub struct Identification {
     pub review: Vec<Review>,
     /// κ by which the evidence was tempered.
     pub over_dispersion: f64,
+    /// Displacement of the specimen in mm in the fit of the best set; a positive value moves lines to lower angles.
+    pub displacement_mm: f64,
     /// Short fits that were made.
     pub fits: usize,
     /// Angles in degrees of the curves below.
@@ -209,6 +211,7 @@ pub fn identify(
         unexplained_share,
         misfit,
         over_dispersion: kappa,
+        displacement_mm: best.shared.displacement_mm,
         fits: search.fits(),
         calculated: best.calculated.clone(),
         background: base,

@@ -366,6 +366,11 @@ fn verdict(model: &Model<'_>, fitted: &Fitted, phases: &[PhaseFit], r_wp: f64, u
     if phases.iter().all(|phase| !phase.detected) {
         return Verdict::NothingThere;
     }
+    // A fit that was cut short says nothing of what it would have found.
+    match fitted.end {
+        End::Converged => {}
+        End::Iterations | End::Time => return Verdict::BudgetHit { iterations: fitted.iterations },
+    }
     let mut reasons = Vec::new();
     if r_wp > WORST_R_WP {
         reasons.push(format!("the weighted residual is {:.0} %", 100.0 * r_wp));
@@ -380,10 +385,6 @@ fn verdict(model: &Model<'_>, fitted: &Fitted, phases: &[PhaseFit], r_wp: f64, u
     }
     if !reasons.is_empty() {
         return Verdict::Implausible { reasons };
-    }
-    match fitted.end {
-        End::Converged => {}
-        End::Iterations | End::Time => return Verdict::BudgetHit { iterations: fitted.iterations },
     }
     let matters = |kind: Kind| match kind {
         Kind::Cell(phase, _) | Kind::March(phase) | Kind::B(phase, _) => phases[phase].detected,

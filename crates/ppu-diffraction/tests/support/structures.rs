@@ -1,6 +1,8 @@
 //! Literature structures of the phases in the round robin of the IUCr Commission on Powder Diffraction and of LaB6:
 //! where a refinement starts. Cells in Å, B in Å².
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use ppu_diffraction::structure::{Cell, Element, Phase, Site, SpaceGroup};
 
 /// The structure of a phase by its name in the round robin; nothing for a name that is not known.

@@ -161,7 +161,13 @@ fn simplex(seed: u64, chooser: Chooser) -> f64 {
 
 const PI_HALF: f64 = std::f64::consts::FRAC_PI_2;
 
-fn share(seed: u64, names: &[&'static str], reference: f64, ideal: f64, value: impl Fn(&[f64]) -> Vec<f64>) -> f64 {
+fn share(
+    (seed, chooser): (u64, Chooser),
+    names: &[&'static str],
+    reference: f64,
+    ideal: f64,
+    value: impl Fn(&[f64]) -> Vec<f64>,
+) -> f64 {
     let objectives = names.iter().map(|name| wanted(name, Aim::Minimize, Some(reference))).collect();
     let study = replay(definition(cube(6), objectives, seed, 14), until(50), chooser, |pick| {
         let values = value(&numbers(&pick.design, 6));

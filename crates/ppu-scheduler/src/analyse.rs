@@ -32,7 +32,7 @@ const THICKNESS_U: f64 = 0.3;
 
 /// Line intensity of no candidate above this share asks for a person: fractions of the known phases then say little about
 /// the film. Half of it is what chance and misfit of ordinary films reach.
-const REVIEW_SHARE: f64 = 0.1;
+const REVIEW_SHARE: f64 = 0.05;
 
 /// The reason of a value that only a person should decide on. The optimizer is told that there is no value, so that a
 /// contaminated film neither counts as a bad one nor as a good one.
@@ -267,6 +267,6 @@ mod tests {
             let reason = film_with(foreign).unwrap_err();
             assert!(reason.starts_with("review: "), "{reason}");
         }
-        assert!(film_with(0.6).unwrap_err().contains("belongs to no candidate"));
+        assert!(film_with(0.3).unwrap_err().contains("belongs to no candidate"));
     }
 }

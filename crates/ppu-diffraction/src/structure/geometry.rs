@@ -6,11 +6,14 @@ use std::ops::Range;
 use super::Phase;
 use super::planes::Plane;
 
+/// Rotation that brought an atom from its site, and U of the site in Å².
+type Displaced = ([[i32; 3]; 3], [f64; 6]);
+
 /// Atoms of a cell in groups that share scattering and isotropic displacement.
 pub(crate) struct Atoms {
     points: Vec<[f64; 3]>,
     /// Rotation and U of each atom, where a group has anisotropic displacement.
-    displaced: Vec<Option<([[i32; 3]; 3], [f64; 6])>>,
+    displaced: Vec<Option<Displaced>>,
     groups: Vec<Range<usize>>,
     reciprocal_edges: [f64; 3],
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context as _, bail};
-use ppu_core::ArtifactHash;
+use ppu_store::ArtifactHash;
 
 /// What was acknowledged before the process was killed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -100,7 +100,7 @@ fn artifacts(root: &Path, acknowledged: &Acknowledged) -> anyhow::Result<Found> 
     let mut found = Found { kept: scrubbed.sound, ..Found::default() };
     for (hash, length) in &acknowledged.artifacts {
         found.acknowledged += 1;
-        let content = store.get(&ppu_store::ArtifactHash(*hash.as_bytes()));
+        let content = store.get(hash);
         found.lost += u64::from(!content.is_ok_and(|content| content.len() as u64 == *length));
     }
     Ok(found)

@@ -61,7 +61,7 @@ fn one(executable: &Path, library: &Path, kind: Kind, seed: u64) -> anyhow::Resu
     // A writer that was killed before its first call has left no trace.
     let calls = if calls.exists() { trace::read(&calls)? } else { Vec::new() };
     let model = Model::after(&data, &calls)?;
-    let mut left = |name: &str, keep: Keep<'_>| {
+    let left = |name: &str, keep: Keep<'_>| {
         let shadow = root.join(name);
         model.power_cut(&shadow, keep)?;
         check(kind, &shadow, &acknowledged).with_context(|| format!("what was left as {name}"))

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail, ensure};
 use rand::RngExt as _;
@@ -14,7 +14,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::acknowledged::Acknowledged;
 use crate::workload::Kind;
 
-/// Far more than a writer takes for its acknowledgements, also on a busy computer.
+/// Far more than a writer takes for its next acknowledgement, also on a busy computer.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Acknowledgements after which it is killed, at most.
 const MOST_ACKNOWLEDGEMENTS: usize = 300;
@@ -84,9 +84,8 @@ impl Writer {
     /// It said something unknown, fell silent, or ended by itself.
     pub fn kill_at_random(mut self, random: &mut ChaCha8Rng) -> anyhow::Result<Acknowledged> {
         let wanted = random.random_range(0..MOST_ACKNOWLEDGEMENTS);
-        let deadline = Instant::now() + LIMIT;
         while self.acknowledged.count() < wanted {
-            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            match self.lines.recv_timeout(LIMIT) {
                 Ok(line) => self.acknowledged.take(&line)?,
                 Err(RecvTimeoutError::Timeout) => bail!("the writer fell silent"),
                 Err(RecvTimeoutError::Disconnected) => bail!("the writer ended: {}", self.child.wait()?),

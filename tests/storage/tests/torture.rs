@@ -1,5 +1,7 @@
 //! The sizes that run on each change.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use std::path::Path;
 
 use ppu_storage_torture::workload::Kind;

@@ -18,8 +18,8 @@ pub fn log_h(z: f64) -> (f64, f64) {
         return (h.ln(), capital / h);
     }
     let x = -z;
-    // The error falls as exp(−2x√(2n)): this many terms leave less than rounding.
-    let terms = (24.0 + 230.0 / (x * x)).ceil() as u32;
+    // The error falls as exp(−c x√n): this many terms leave less than rounding.
+    let terms = (30.0 + 400.0 / (x * x)).ceil() as u32;
     let c = 1.0 / (2..=terms).rev().fold(x, |fraction, at| x + f64::from(at) / fraction);
     (-0.5 * z * z - 0.5 * (2.0 * PI).ln() + c.ln() - (x + c).ln(), 1.0 / c)
 }

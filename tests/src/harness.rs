@@ -1,14 +1,17 @@
 //! A lab brought up by `ppu up`, and what tests do to it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use ppu_proto::lab::v1 as wire;
 use ppu_proto::lab::v1::lab_service_client::LabServiceClient;
 use tempfile::TempDir;
 use tonic::transport::Channel;
+
+use crate::process::Process;
 
 /// How long a lab may take to come up on a loaded machine.
 const UP_WITHIN: Duration = Duration::from_secs(60);
@@ -20,11 +23,13 @@ pub fn executable() -> anyhow::Result<PathBuf> {
     if let Some(path) = std::env::var_os("PPU_EXECUTABLE") {
         return Ok(path.into());
     }
-    // target/debug/deps/<test> → target/debug/ppu
+    // target/debug/deps/<test> → target/debug/ppu, and target/release/<binary> → target/release/ppu
     let own = std::env::current_exe()?;
-    let path = own.ancestors().nth(2).context("the test has no build folder")?.join("ppu");
-    ensure!(path.exists(), "{} is not there: run `cargo build -p ppu`, or use `cargo xtask test`", path.display());
-    Ok(path)
+    let mut beside = own.ancestors().skip(1).take(2).map(|folder| folder.join("ppu"));
+    let found = beside.find(|path| path.is_file());
+    found.with_context(|| {
+        format!("no `ppu` beside {}: run `cargo build -p ppu`, or use `cargo xtask test`", own.display())
+    })
 }
 
 /// The root of the repository.
@@ -48,9 +53,34 @@ pub async fn wait_until<T>(
     }
 }
 
+/// How a lab is brought up.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LabOptions {
+    /// Simulated seconds a second.
+    pub speed: f64,
+    /// Seed of the simulation.
+    pub seed: u64,
+    /// The simulated instruments run in a process of their own and go on when everything else is gone.
+    pub instruments_outlive: bool,
+    /// Restarts of one process after which the supervisor leaves it down, and its longest wait before one; the
+    /// supervisor's own limits if left out.
+    pub restarts: Option<(usize, Duration)>,
+    /// Environment of all processes of the lab, beside the test's own.
+    pub environment: Vec<(String, String)>,
+}
+
+impl LabOptions {
+    /// A lab as `ppu up` brings it up.
+    pub fn new(speed: f64, seed: u64) -> LabOptions {
+        LabOptions { speed, seed, instruments_outlive: false, restarts: None, environment: Vec::new() }
+    }
+}
+
 /// A running lab. Dropping it ends all its processes.
 pub struct RunningLab {
     up: Child,
+    sim: Option<Child>,
+    options: LabOptions,
     folder: Option<TempDir>,
     /// Address of the public API, host:port.
     pub address: String,
@@ -59,31 +89,80 @@ pub struct RunningLab {
 impl RunningLab {
     /// Brings up the demo's lab at this speed and seed, and waits until every driver is attached.
     pub async fn start(speed: f64, seed: u64) -> anyhow::Result<RunningLab> {
+        Self::start_with(LabOptions::new(speed, seed)).await
+    }
+
+    /// Brings up the demo's lab and waits until every driver is attached.
+    pub async fn start_with(options: LabOptions) -> anyhow::Result<RunningLab> {
         let folder = TempDir::with_prefix("ppu-test-")?;
-        let log = std::fs::File::create(folder.path().join("up.log"))?;
-        let up = Command::new(executable()?)
-            .args(["up", "--speed", &speed.to_string(), "--seed", &seed.to_string(), "--lab"])
-            .arg(root().join("config/labs/demo.toml"))
-            .arg("--data")
-            .arg(folder.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()?;
-        let mut lab = RunningLab { up, folder: Some(folder), address: String::new() };
-        let file = lab.path().join("scheduler/endpoint.json");
+        let sim =
+            if options.instruments_outlive { Some(spawn_instruments(folder.path(), &options).await?) } else { None };
+        let up = spawn_up(folder.path(), &options)?;
+        let mut lab = RunningLab { up, sim, options, folder: Some(folder), address: String::new() };
+        lab.wait_until_up().await.map_err(|error| lab.evidence(error))?;
+        let attached = lab.wait_until_attached().await;
+        attached.map_err(|error| lab.evidence(error))?;
+        Ok(lab)
+    }
+
+    /// Waits until the scheduler has said where it serves.
+    async fn wait_until_up(&mut self) -> anyhow::Result<()> {
+        let file = self.path().join("scheduler/endpoint.json");
+        let up = Process::find(self.up.id());
         let address = wait_until("the scheduler's address", UP_WITHIN, async || {
+            if up.is_none_or(|up| !up.is_alive()) {
+                return Some(Err(anyhow!("`ppu up` has ended")));
+            }
             let json: serde_json::Value = serde_json::from_slice(&std::fs::read(&file).ok()?).ok()?;
-            Some(json["grpc"].as_str()?.to_owned())
+            // The file of an earlier start names a process that is gone.
+            Process::find(u32::try_from(json["pid"].as_u64()?).ok()?)?;
+            Some(Ok(json["grpc"].as_str()?.to_owned()))
         });
-        lab.address = address.await.map_err(|error| lab.evidence(error))?;
-        let attached = wait_until("all drivers attached", UP_WITHIN, async || {
-            let state = lab.state().await.ok()?;
+        self.address = address.await??;
+        Ok(())
+    }
+
+    /// Waits until every driver is attached.
+    pub async fn wait_until_attached(&self) -> anyhow::Result<()> {
+        wait_until("all drivers attached", UP_WITHIN, async || {
+            let state = self.state().await.ok()?;
             let ready = |device: &wire::Device| device.problem.is_empty() && device.manifest.is_some();
             (!state.devices.is_empty() && state.devices.iter().all(ready)).then_some(())
-        });
-        attached.await.map_err(|error| lab.evidence(error))?;
-        Ok(lab)
+        })
+        .await
+    }
+
+    /// Power loss as far as processes go: kill -9 of everything but the instruments at one moment. Says how many lived.
+    pub fn lose_power(&mut self) -> anyhow::Result<usize> {
+        let ids = [("up".to_owned(), self.up.id())].into_iter().chain(self.pids());
+        let all: Vec<Process> =
+            ids.filter(|(name, _)| name != "firmware-sim").filter_map(|(_, id)| Process::find(id)).collect();
+        let struck = all.iter().filter(|process| process.strike()).count();
+        self.up.wait()?;
+        for process in &all {
+            process.kill()?;
+        }
+        Ok(struck)
+    }
+
+    /// Starts the lab again on the same data after [`RunningLab::lose_power`].
+    pub async fn power_on(&mut self) -> anyhow::Result<()> {
+        self.up = spawn_up(self.path(), &self.options)?;
+        self.wait_until_up().await
+    }
+
+    /// Process id of the supervisor.
+    pub fn up_id(&self) -> u32 {
+        self.up.id()
+    }
+
+    /// Ends everything but the instruments in order, so that its files can be tampered with.
+    pub fn shut_down(&mut self) -> anyhow::Result<()> {
+        if let Some(up) = Process::find(self.up.id()) {
+            up.terminate();
+        }
+        self.up.wait()?;
+        Ok(())
     }
 
     /// The folder of everything that the lab writes.
@@ -143,17 +222,29 @@ impl RunningLab {
         self.client().await?.get_run(request).await?.into_inner().run.context("the answer holds no run")
     }
 
+    /// What the supervisor wrote of its processes: `pids`, `restarts` and `down` by name.
+    pub fn processes(&self) -> serde_json::Value {
+        let text = std::fs::read(self.path().join("processes.json")).unwrap_or_default();
+        serde_json::from_slice(&text).unwrap_or_default()
+    }
+
     /// Process ids by name, as the supervisor lists them.
+    pub fn pids(&self) -> BTreeMap<String, u32> {
+        let listed = self.processes();
+        let pids = listed["pids"].as_object().into_iter().flatten();
+        pids.filter_map(|(name, pid)| Some((name.clone(), u32::try_from(pid.as_u64()?).ok()?))).collect()
+    }
+
+    /// Process id of one of them.
     pub fn pid(&self, name: &str) -> Option<u32> {
-        let text = std::fs::read(self.path().join("processes.json")).ok()?;
-        let json: serde_json::Value = serde_json::from_slice(&text).ok()?;
-        json["pids"][name].as_u64().map(|pid| pid as u32)
+        self.pids().remove(name)
     }
 
     /// kill -9 of a process, and a wait until the supervisor has started another one.
     pub async fn kill(&self, name: &str) -> anyhow::Result<()> {
         let before = self.pid(name).with_context(|| format!("no process {name}"))?;
-        ensure!(Command::new("kill").args(["-9", &before.to_string()]).status()?.success(), "kill -9 {before} failed");
+        let process = Process::find(before).with_context(|| format!("{name} is not running"))?;
+        ensure!(process.kill()?, "{name} was gone before it was killed");
         wait_until(&format!("{name} started again"), Duration::from_secs(20), async || {
             self.pid(name).filter(|pid| *pid != before).map(|_| ())
         })
@@ -169,7 +260,7 @@ impl RunningLab {
             file: campaign.display().to_string(),
             protocol_toml: std::fs::read_to_string(&protocol)?,
             protocol_file: protocol.display().to_string(),
-            request_id: "test".to_owned(),
+            request_id: format!("test {strategy} {seed} {trials}"),
             seed: Some(seed),
             strategy: strategy.to_owned(),
             trials,
@@ -217,9 +308,51 @@ impl RunningLab {
 
     fn end(&mut self) {
         // SIGTERM lets `up` end its children in order; the wait is bounded by its own grace.
-        let _ = Command::new("kill").arg(self.up.id().to_string()).status();
-        let _ = self.up.wait();
+        let _ = self.shut_down();
+        if let Some(mut sim) = self.sim.take() {
+            let _ = sim.kill();
+            let _ = sim.wait();
+        }
     }
+}
+
+/// Starts `ppu up` on the demo's lab.
+fn spawn_up(folder: &Path, options: &LabOptions) -> anyhow::Result<Child> {
+    // A restarted lab goes on in the same log.
+    let log = std::fs::File::options().create(true).append(true).open(folder.join("up.log"))?;
+    // A write beyond a limit of file size shall fail as one on a full disk does, not end the process by a signal.
+    let mut up = Command::new("sh");
+    up.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable()?);
+    up.args(["up", "--speed", &options.speed.to_string(), "--seed", &options.seed.to_string(), "--lab"])
+        .arg(root().join("config/labs/demo.toml"))
+        .arg("--data")
+        .arg(folder);
+    if options.instruments_outlive {
+        up.arg("--sim").arg(folder.join("sim"));
+    }
+    if let Some((limit, longest_wait)) = options.restarts {
+        up.args(["--restart-limit", &limit.to_string(), "--restart-wait-ms", &longest_wait.as_millis().to_string()]);
+    }
+    up.envs(options.environment.iter().cloned());
+    Ok(up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?)
+}
+
+/// Starts the simulated instruments alone and waits until they listen.
+async fn spawn_instruments(folder: &Path, options: &LabOptions) -> anyhow::Result<Child> {
+    let log = std::fs::File::create(folder.join("instruments.log"))?;
+    let data = folder.join("sim");
+    let child = Command::new(executable()?)
+        .args(["firmware-sim", "--speed", &options.speed.to_string(), "--seed", &options.seed.to_string(), "--world"])
+        .arg(root().join("config/worlds/perovskite.toml"))
+        .arg("--data")
+        .arg(&data)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()?;
+    let file = data.join("endpoints.json");
+    wait_until("the instruments", UP_WITHIN, async || file.exists().then_some(())).await?;
+    Ok(child)
 }
 
 impl Drop for RunningLab {

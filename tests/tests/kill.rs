@@ -39,7 +39,7 @@ async fn a_campaign_survives_the_death_of_every_process() -> anyhow::Result<()> 
         let failures: Vec<_> =
             ended.trials.iter().map(|trial| &trial.failure).filter(|failure| !failure.is_empty()).collect();
         assert!(failures.is_empty(), "{failures:?}");
-        ledger::exactly_once(lab, &ledger::runs_of(&ended)).await
+        ledger::exactly_once(lab, &ledger::runs_of(&ended)).await.map(|_| ())
     })
     .await
 }

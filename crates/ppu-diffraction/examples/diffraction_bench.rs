@@ -179,7 +179,11 @@ fn factors(data: &Path, verbose: bool) -> Result<(), String> {
         let phase: Phase = gemmi::structure(data, name)?;
         // A core settles after some runs.
         let many = || (0..20).for_each(|_| drop(std::hint::black_box(sticks(&phase, &wide))));
-        let milliseconds = 1e3 / 20.0 * shortest(|| Ok(many()))?;
+        let milliseconds = 1e3 / 20.0
+            * shortest(|| {
+                many();
+                Ok(())
+            })?;
         let bar = format!("stick pattern, {what}, 10-90°, {} sticks", sticks(&phase, &wide).len());
         let peers = if most < 0.5 { "pymatgen 21" } else { "pymatgen 43" };
         row(&bar, milliseconds, "ms", &format!("at most {most} ({peers})"), milliseconds <= most);

@@ -1,4 +1,6 @@
 //! Structures from CIF: spellings of the standard, reference files where they are at hand, and hostile input always.
+
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
 #![allow(clippy::disallowed_methods, reason = "reference files are read by the test, not by the crate")]
 

@@ -1,4 +1,6 @@
 //! Phase identification: synthetic mixtures always, weighed mixtures where they are at hand.
+
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
 #![allow(clippy::disallowed_methods, reason = "reference files are read by the test, not by the crate")]
 

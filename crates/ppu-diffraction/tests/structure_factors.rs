@@ -12,7 +12,6 @@ mod reference_data;
 
 use std::f64::consts::TAU;
 
-use gemmi::Comparison;
 use ppu_diffraction::structure::{Cell, Element, Phase, Site, SpaceGroup, Tube};
 
 #[test]

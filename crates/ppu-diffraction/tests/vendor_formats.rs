@@ -1,5 +1,7 @@
 //! Vendors' formats and powder CIF: reference files against independently decoded numbers where they are at hand, small
 //! samples and hostile input always.
+
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 #![allow(clippy::print_stdout, reason = "a skipped test says why")]
 #![allow(clippy::disallowed_methods, reason = "reference files are read by the test, not by the crate")]
 

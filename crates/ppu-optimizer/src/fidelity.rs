@@ -98,8 +98,8 @@ impl Chain {
         let signal = lowest.prior(row, row);
         let mut links = vec![Link { rho: 0.0, signal, inverse_square, noise: lowest.noise_sd().powi(2) }];
         let (mut rows, mut values, mut variances) = (Vec::new(), Vec::new(), Vec::new());
-        for level in 0..levels.len() {
-            rows.extend(levels[level].0.iter().map(|row| (level, row.clone())));
+        for (level, (known_rows, ..)) in levels.iter().enumerate() {
+            rows.extend(known_rows.iter().map(|row| (level, row.clone())));
             values.extend(standard(level));
             variances.extend(known(level));
             if level > 0 {

@@ -1,4 +1,6 @@
 //! Whole campaigns on a synthetic film: gap, phase fraction, brightness.
+
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 #![allow(clippy::disallowed_methods, reason = "a test measures how long the crate takes")]
 
 use std::collections::BTreeMap;

@@ -1,5 +1,7 @@
 //! The Gaussian process against what is known exactly.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use ppu_optimizer::gp::{GaussianProcess, GpError, Prior, negative_log_posterior};
 use ppu_optimizer::sequence::Recurrence;
 use rand::{RngExt, SeedableRng};

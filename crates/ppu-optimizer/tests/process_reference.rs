@@ -1,5 +1,7 @@
 //! The Gaussian process against other programs and against its own long forms.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use ppu_optimizer::gp::{FitOptions, GaussianProcess, Hyperparameters, Prior, negative_log_posterior};
 
 fn points(count: usize) -> Vec<Vec<f64>> {

@@ -1,5 +1,7 @@
 //! Design spaces: draws obey every constraint, projections are nearest, contradictions are named.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use ppu_optimizer::space::pool::{Pool, ProductPool, best_of};
 use ppu_optimizer::space::{Constraint, Design, Domain, Kind, Parameter, Relation, Scale, Setting, Space, SpaceError};
 use rand::SeedableRng;

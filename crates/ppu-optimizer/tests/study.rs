@@ -1,5 +1,7 @@
 //! Studies from the first question to a good answer, and the refusals on the way.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use std::collections::BTreeMap;
 
 use ppu_optimizer::Study;

@@ -272,19 +272,7 @@ impl Link {
                 }
             }
             Command::VoidStep(step) => self.void_step(session, step).await,
-            Command::ClearMemoryDoubt => {
-                let (who, reason) = ("scheduler".to_owned(), "nothing of the device is open or in doubt".to_owned());
-                let (session_id, epoch) = (session.session.clone(), self.epoch);
-                let request =
-                    wire::ClearRequest { session: session_id, epoch, who: who.clone(), reason: reason.clone() };
-                match within(session.client.clear(request)).await?.answer {
-                    Some(wire::clear_response::Answer::Cleared(_)) => {
-                        self.tell_if_news(Input::Cleared { device: self.device.clone(), who, reason }).await
-                    }
-                    // It is asked for again after the next attach.
-                    _ => Ok(()),
-                }
-            }
+            Command::ClearMemoryDoubt => self.clear_memory_doubt(session).await,
             Command::Clear { who, reason, answer } => {
                 let (session_id, epoch) = (session.session.clone(), self.epoch);
                 let request = wire::ClearRequest { session: session_id, epoch, who, reason };
@@ -329,6 +317,19 @@ impl Link {
                 let _ = answer.send(told);
                 done.map(|_| ())
             }
+        }
+    }
+
+    async fn clear_memory_doubt(&self, session: &mut Session) -> Result<(), LinkError> {
+        let (who, reason) = ("scheduler".to_owned(), "nothing of the device is open or in doubt".to_owned());
+        let (session_id, epoch) = (session.session.clone(), self.epoch);
+        let request = wire::ClearRequest { session: session_id, epoch, who: who.clone(), reason: reason.clone() };
+        match within(session.client.clear(request)).await?.answer {
+            Some(wire::clear_response::Answer::Cleared(_)) => {
+                self.tell_if_news(Input::Cleared { device: self.device.clone(), who, reason }).await
+            }
+            // It is asked for again after the next attach.
+            _ => Ok(()),
         }
     }
 

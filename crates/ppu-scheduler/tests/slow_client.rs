@@ -52,7 +52,8 @@ async fn a_client_that_does_not_read_is_sent_away_with_the_place_to_go_on_from()
     let running = tokio::spawn(scheduler.run(stopped));
     pause_and_resume(&api).await;
     let seen = api.get_lab(Request::new(wire::GetLabRequest {})).await.unwrap().into_inner().seq;
-    let mut stream = api.watch(Request::new(wire::WatchRequest { after_seq: 0 })).await.unwrap().into_inner();
+    let watched = api.watch(Request::new(wire::WatchRequest { after_seq: 0 })).await.unwrap();
+    let mut stream = Box::pin(watched.into_inner());
     let mut last = 0;
     while last < seen {
         last = tokio::time::timeout(SOON, stream.next()).await.unwrap().unwrap().unwrap().seq;

@@ -1,5 +1,7 @@
 //! Known values of the forward models.
 
+#![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
 use ppu_spectra::HC_EV_NM;
 use ppu_spectra::absorption::{AbsorptionModel, Edge};
 use ppu_spectra::emission::{EmissionLine, thermal_fwhm_ev};

@@ -2,7 +2,12 @@
 //! what the peer reached in the same run on the same computer.
 
 mod closed_loop;
+mod crash;
 mod diffraction;
+mod dispatch;
+mod journal;
+mod optimizer;
+mod peers;
 
 use std::path::{Path, PathBuf};
 
@@ -46,8 +51,12 @@ pub(crate) struct Bench<'a> {
 type Run = fn(&Bench<'_>) -> anyhow::Result<Vec<Bar>>;
 
 /// Every benchmark: name, one line for people, and what runs it.
-const REGISTRY: [(&str, &str, Run); 2] = [
+const REGISTRY: [(&str, &str, Run); 6] = [
     ("loop", "the closed loop of `ppu demo` over seeds: optimizer against random proposals", closed_loop::run),
+    ("dispatch", "a step that does nothing, durable on both sides, and the memory of an idle lab", dispatch::run),
+    ("crash", "how often one dispense is done when its process is killed in the middle", crash::run),
+    ("optimizer", "the optimizer with its one default: measured pools, functions, speed, memory", optimizer::run),
+    ("journal", "durable appends beside SQLite and sled, and opening a million records", journal::run),
     (
         "diffraction",
         "powder diffraction against reference data: fractions, cells, identification, speed",

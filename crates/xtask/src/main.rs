@@ -4,6 +4,7 @@ mod bench;
 mod suite;
 mod tables;
 mod tidy;
+mod torture;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -30,6 +31,8 @@ enum Task {
     },
     /// Measures, prints a table, and writes target/bench/NAME.json.
     Bench(BenchArguments),
+    /// Tries to make the lab lose or repeat an action, prints the counts, and writes target/torture/NAME.json.
+    Torture(TortureArguments),
     /// Writes the scattering data of ppu-diffraction anew from the XrayDB database.
     Tables {
         /// The file `xraydb.sqlite` of the Python package `xraydb`.
@@ -54,10 +57,27 @@ struct BenchArguments {
     seeds: u64,
 }
 
+#[derive(Debug, clap::Args)]
+struct TortureArguments {
+    /// Which one, or all of them; a name that is not known lists what there is.
+    #[arg(default_value = "all")]
+    name: String,
+    /// The sizes of a release instead of those of each change.
+    #[arg(long)]
+    long: bool,
+    /// Another number of cases, where a torture has one number: kills of the scheduler, or stories.
+    #[arg(long)]
+    count: Option<u32>,
+    /// Seed of the draws, where a torture draws.
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Task::Test { require_peers, filter } => suite::run(require_peers, &filter),
         Task::Bench(arguments) => bench::run(&arguments),
+        Task::Torture(arguments) => torture::run(&arguments),
         Task::Tables { database } => tables::run(&database),
         Task::Tidy => tidy::run(),
     };

@@ -15,6 +15,7 @@ pub const SCHEDULER: &str = "scheduler";
 
 /// One thing that goes wrong.
 #[derive(Debug, Clone, PartialEq)]
+#[allow(missing_docs, reason = "the sentence of each variant speaks of its fields")]
 pub enum Fault {
     /// kill -9: the page cache survives.
     Kill { host: String, down: Duration },

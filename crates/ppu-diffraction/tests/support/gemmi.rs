@@ -1,5 +1,7 @@
 //! |F|² lists of an independent program (gemmi, with its own form factors and f', f'').
 
+#![allow(dead_code, reason = "each test binary uses its own part")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 

@@ -1,15 +1,19 @@
 //! Literature structures of the phases in the round robin of the IUCr Commission on Powder Diffraction and of LaB6:
 //! where a refinement starts. Cells in Å, B in Å².
 
+#![allow(clippy::approx_constant, reason = "coordinates of atoms are not multiples of constants")]
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
 use ppu_diffraction::structure::{Cell, Element, Phase, Site, SpaceGroup};
+
+/// An element, where it stands in the cell, and its B.
+type Placed = (Element, [f64; 3], f64);
 
 /// The structure of a phase by its name in the round robin; nothing for a name that is not known.
 pub(crate) fn phase(name: &str) -> Option<Phase> {
     use Element::{Al, B, Ca, F, Fe, H, La, Mg, O, Si, Zn, Zr};
     let third = 1.0 / 3.0;
-    let (cell, group, sites): (Cell, SpaceGroup, &[(Element, [f64; 3], f64)]) = match name {
+    let (cell, group, sites): (Cell, SpaceGroup, &[Placed]) = match name {
         "corundum" => (
             Cell::hexagonal(4.7593, 12.9917),
             SpaceGroup::r3c_bar(),

@@ -61,6 +61,7 @@ impl Recent {
     }
 
     /// What to write out, if anything.
+    #[expect(clippy::type_complexity, reason = "an iterator that borrows has no shorter name")]
     pub(crate) fn to_write(
         &self,
     ) -> Option<(&HashMap<Subject, Vec<u64>>, impl Iterator<Item = Link>, (u64, ChainHead))> {

@@ -8,7 +8,9 @@ use ppu_engine::Fact;
 use ppu_journal::{Journal, JournalError, JournalOptions};
 
 /// Small segments, because each test fills one with zeros.
-pub(crate) const SMALL: JournalOptions = JournalOptions { segment_bytes: 1 << 20 };
+pub(crate) fn small() -> JournalOptions {
+    JournalOptions { segment_bytes: 1 << 20, ..JournalOptions::default() }
+}
 /// Far beyond what any wait here takes, also on a busy computer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 
@@ -19,7 +21,7 @@ pub(crate) struct Opened {
 }
 
 pub(crate) fn try_open(directory: &Path) -> Result<Opened, JournalError> {
-    let (journal, recovery) = Journal::open_with(directory, &SMALL)?;
+    let (journal, recovery) = Journal::open_with(directory, &small())?;
     Ok(Opened { journal, facts: recovery.facts.collect::<Result<_, _>>()?, notes: recovery.notes })
 }
 

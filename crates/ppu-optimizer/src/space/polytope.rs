@@ -173,14 +173,14 @@ impl Polytope {
         // Each sweep shortens the error by a constant factor; far more sweeps than the few constraints here need.
         for _ in 0..2_000 {
             let mut change = 0.0_f64;
-            for at in 0..count {
+            for (at, correction) in corrections.iter_mut().enumerate() {
                 let wall = self.walls.row(at).transpose();
-                let shifted = &z + &wall * corrections[at];
+                let shifted = &z + &wall * *correction;
                 let excess = (wall.dot(&shifted) - self.room[at]).max(0.0);
                 let next = shifted - &wall * excess;
                 change = change.max((&next - &z).amax());
                 z = next;
-                corrections[at] = excess;
+                *correction = excess;
             }
             if change < 1e-13 {
                 break;
@@ -292,8 +292,8 @@ mod tests {
         for part in 0..4 {
             // A part of a uniform mixture of four has the distribution 1 − (1 − x)³.
             let below = |x: f64| draws.iter().filter(|draw| draw[part] < x).count() as f64 / 4000.0;
-            for x in [0.1, 0.25, 0.5] {
-                let wanted = 1.0 - (1.0 - x as f64).powi(3);
+            for x in [0.1_f64, 0.25, 0.5] {
+                let wanted = 1.0 - (1.0 - x).powi(3);
                 assert!((below(x) - wanted).abs() < 0.03, "{part} {x} {} {wanted}", below(x));
             }
         }

@@ -126,10 +126,10 @@ impl Domain {
             let rounded = block.round(&self.block_values(block, &values))?;
             block.variables.iter().zip(rounded).for_each(|(one, value)| values[one.parameter] = value);
         }
-        for at in 0..values.len() {
+        for (at, value) in values.iter_mut().enumerate() {
             let tied = self.block.as_ref().is_some_and(|block| block.variables.iter().any(|one| one.parameter == at));
             if !tied {
-                values[at] = self.encoders[at].round(values[at]);
+                *value = self.encoders[at].round(*value);
             }
         }
         self.normalise(&mut values);
@@ -142,10 +142,10 @@ impl Domain {
             let projected = block.project(&self.block_values(block, values));
             block.variables.iter().zip(projected).for_each(|(one, value)| values[one.parameter] = value);
         }
-        for at in 0..values.len() {
+        for (at, value) in values.iter_mut().enumerate() {
             let tied = self.block.as_ref().is_some_and(|block| block.variables.iter().any(|one| one.parameter == at));
             if !tied {
-                values[at] = self.encoders[at].round(values[at]);
+                *value = self.encoders[at].round(*value);
             }
         }
         self.normalise(values);

@@ -80,7 +80,8 @@ async fn a_client_that_does_not_read_is_sent_away_with_the_place_to_go_on_from()
     assert!(refused.message().ends_with(&format!("after_seq = {last}")), "{refused}");
     assert!(stream.next().await.is_none());
     // The client goes on from there and gets the rest.
-    let mut rest = Box::pin(api.watch(Request::new(wire::WatchRequest { after_seq: last })).await.unwrap().into_inner());
+    let mut rest =
+        Box::pin(api.watch(Request::new(wire::WatchRequest { after_seq: last })).await.unwrap().into_inner());
     let next = tokio::time::timeout(SOON, rest.next()).await.unwrap().unwrap().unwrap();
     assert_eq!(next.seq, last + 1);
     stop.send_replace(true);

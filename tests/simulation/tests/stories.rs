@@ -42,10 +42,6 @@ fn nothing_is_lost_or_repeated_fourth_part() {
 }
 
 #[test]
-#[cfg_attr(
-    not(tokio_unstable),
-    ignore = "tokio's own choices are seeded only with --cfg tokio_unstable, as .cargo/config.toml sets it"
-)]
 fn a_seed_tells_the_same_story_twice() {
     for seed in 1..=10 {
         let script = Script::random(seed, SIX_HOURS);

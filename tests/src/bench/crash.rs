@@ -11,7 +11,7 @@ use serde_json::json;
 use super::BenchLab;
 use crate::harness::wait_until;
 
-/// The dispenser is busy for this long; the fault comes after [`FAULT_AFTER`].
+/// The dispenser is busy for this long; the fault comes after `FAULT_AFTER`.
 pub const BUSY: Duration = Duration::from_secs(8);
 /// As in the peers' trial: the effect is there, its end is not.
 const FAULT_AFTER: Duration = Duration::from_secs(3);

@@ -102,6 +102,10 @@ impl Operator {
         let lab = client.get_lab(wire::GetLabRequest {}).await?.into_inner();
         self.check_memory(&lab);
         let running = lab.campaigns.iter().any(|campaign| campaign.state() == wire::CampaignState::Running);
+        // One whose acknowledgement was lost is there all the same.
+        for campaign in &lab.campaigns {
+            self.campaigns.entry(campaign.id.clone()).or_insert(0);
+        }
         if task == Task::Busy && !running && self.campaigns.len() < MOST_CAMPAIGNS {
             let id = self.begin(&mut client).await?;
             self.campaigns.insert(id, 0);
@@ -109,8 +113,7 @@ impl Operator {
         for doubt in &lab.doubts {
             self.resolve(&mut client, doubt).await?;
         }
-        let all_ended = !self.campaigns.is_empty()
-            && lab.campaigns.len() >= self.campaigns.len()
+        let all_ended = lab.campaigns.len() >= self.campaigns.len()
             && lab.campaigns.iter().all(|campaign| campaign.state() == wire::CampaignState::Completed);
         let used_up = !running && self.campaigns.len() >= MOST_CAMPAIGNS;
         let grew = lab.seq > self.last_seq;

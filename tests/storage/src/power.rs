@@ -18,7 +18,7 @@ const PARTS: u64 = 2;
 const COMMITS: u64 = 60;
 
 /// What some trials came to. Each trial is one kill; what it left is opened once with nothing of what was not synced, and
-/// [`PARTS`] times with part of it.
+/// `PARTS` times with part of it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Kills.

@@ -117,15 +117,15 @@ async fn every_kind_of_fact_can_be_looked_up() {
     let Opened { journal, .. } = open(folder.path());
     let count = |subject| journal.history_of(subject).unwrap().len();
     assert_eq!(count(Subject::Campaign(campaign("c1"))), 5);
-    // Intended, accepted, ended, resolved, and adopted before the run was known.
-    assert_eq!(count(Subject::Command(key("r1", "dispense"))), 5);
-    // Submitted, started, two of a lease, four of the command, skipped, completed, failed, closed; and adopted.
-    assert_eq!(count(Subject::Run(run("r1"))), 13);
-    // The same but the adoption, which came before the run was submitted; decided, observed, failed.
-    assert_eq!(count(Subject::Trial(trial("c1-t001"))), 15);
-    // The opening of the lab, and the run from its start on.
-    assert_eq!(count(Subject::Sample(sample("s1"))), 12);
-    assert_eq!(count(Subject::Device(device("pump_a"))), 8);
+    // Intended, accepted, ended, signed, resolved; retired with its ledger and adopted before the run was known.
+    assert_eq!(count(Subject::Command(key("r1", "dispense"))), 7);
+    // Submitted, started, two of a lease, five of the command, three of another step, five of the run's end; and those two.
+    assert_eq!(count(Subject::Run(run("r1"))), 19);
+    // The same but those two, which came before the run was submitted; decided, observed, failed.
+    assert_eq!(count(Subject::Trial(trial("c1-t001"))), 20);
+    // The opening of the lab, where it was located, and the run from its start on.
+    assert_eq!(count(Subject::Sample(sample("s1"))), 18);
+    assert_eq!(count(Subject::Device(device("pump_a"))), 12);
     assert_eq!(count(Subject::Device(device("furnace_a"))), 2);
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Strategy};
-use ppu_core::capability::PropertySpec;
+use ppu_core::capability::{Expected, PropertySpec, Requirement};
 use ppu_core::design::Mixture;
 use ppu_core::plan::LeaseSpec;
 use ppu_core::{
@@ -100,7 +100,11 @@ fn manifest() -> Manifest {
         typical_s: 12.5,
         description: "Dispenses.".to_owned(),
         hazardous: false,
-        requires: vec![],
+        requires: vec![Requirement {
+            property: "temperature".to_owned(),
+            expected: Expected::Within { unit: Unit::Celsius, min: 10.0, max: 40.0 },
+            otherwise: "the valve is frozen or hot".to_owned(),
+        }],
     };
     Manifest {
         driver: "cavro-xlp".to_owned(),

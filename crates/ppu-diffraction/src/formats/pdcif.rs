@@ -250,7 +250,8 @@ mod tests {
         assert_eq!(quoted("TiO2"), "TiO2");
         assert_eq!(quoted("two words"), "'two words'");
         assert_eq!(quoted("_tag"), "'_tag'");
-        assert_eq!(quoted("it's"), "\n;it's\n;");
+        assert_eq!(quoted("it's"), "it's");
+        assert_eq!(quoted("it's one"), "\n;it's one\n;");
         assert_eq!(with_uncertainty(4.156_78, Some(0.000_123)), "4.15678(12)");
         assert_eq!(with_uncertainty(33.3, Some(1.2)), "33.3(12)");
         assert_eq!(with_uncertainty(33.3, None), "33.3");

@@ -1,7 +1,14 @@
 //! Every prefix of every story's journal: a scheduler that begins there finishes, or names what it waits for, and finishes
 //! once it is answered. Checked when a story ends, so that no story can be forgotten.
 
-use super::*;
+use std::collections::BTreeMap;
+
+use ppu_core::{AttemptState, DeviceId};
+use ppu_engine::event::{Resolution, Verdict};
+use ppu_engine::lifecycle::{StepState, TrialState};
+use ppu_engine::{Engine, Event, Input};
+
+use crate::story::{Story, manifest_of, seen_by};
 
 /// A person answers a story's questions a few times at most; one that asks for ever does not finish.
 const MOST_ROUNDS: usize = 10;

@@ -73,7 +73,6 @@ async fn a_journal_has_one_writer() -> anyhow::Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "the lab of this test does not yet come to its end in time"]
 async fn a_scheduler_that_was_stopped_while_another_took_over_starts_nothing() -> anyhow::Result<()> {
     let lab = RunningLab::start(300.0, 29).await?;
     lab.check(async |lab| {

@@ -16,6 +16,7 @@ mod supervisor;
 mod up;
 mod xrd;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -36,7 +37,8 @@ fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("ppu: {}", exit::sentence(&error));
+            // On a full disk the log cannot be written either, and the exit code must tell of the first fault.
+            let _ = writeln!(std::io::stderr(), "ppu: {}", exit::sentence(&error));
             ExitCode::from(exit::code(&error))
         }
     }
@@ -47,5 +49,6 @@ fn start_logging(role: bool) {
     use tracing_subscriber::{EnvFilter, fmt};
     let fallback = if role { "info" } else { "off" };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(fallback));
-    fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
+    // A log that cannot be written is no reason to end: the disk is full, say, and the furnace is hot.
+    fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).log_internal_errors(false).init();
 }

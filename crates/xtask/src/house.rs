@@ -83,7 +83,9 @@ fn source_problems(name: &str, text: &str) -> Vec<String> {
 fn manifest_problem(name: &str, text: &str) -> Option<String> {
     let takes_lints =
         text.split("[lints]").nth(1).is_some_and(|rest| rest.trim_start().starts_with("workspace = true"));
-    (!takes_lints)
+    // A package that is its own workspace has no other whose lints it could take.
+    let alone = text.lines().any(|line| line == "[workspace]");
+    (!takes_lints && !alone)
         .then(|| format!("{name}: the crate does not take the lints of the workspace; add [lints] workspace = true"))
 }
 

@@ -111,9 +111,10 @@ async fn one_lab(lab: &mut RunningLab, seed: u64, blows: &mut Blows, report: &mu
     }
     task.send_replace(Task::Finish);
     if !sees_it_through(&mut sight).await {
+        let why = what_holds(lab).await;
         report
             .wrong
-            .push(format!("the lab did not go on for {} s after the faults had stopped", STUCK_AFTER.as_secs()));
+            .push(format!("the lab did not go on for {} s after the faults had stopped: {why}", STUCK_AFTER.as_secs()));
     }
     task.send_replace(Task::Leave);
     let operator = working.await?;
@@ -138,6 +139,25 @@ async fn sees_it_through(sight: &mut watch::Receiver<Sight>) -> bool {
         // The sender lives as long as the operator, who leaves only when told.
         let _ = tokio::time::timeout(Duration::from_secs(1), sight.changed()).await;
     }
+}
+
+/// What a lab that does not go on says about itself.
+async fn what_holds(lab: &RunningLab) -> String {
+    let state = match lab.state().await {
+        Ok(state) => state,
+        Err(error) => return format!("it does not answer: {error:#}"),
+    };
+    let devices = state.devices.iter().filter(|device| !device.problem.is_empty());
+    let mut said: Vec<String> = devices.map(|device| format!("{}: {}", device.id, device.problem)).collect();
+    let doubts = state.doubts.iter();
+    said.extend(doubts.map(|doubt| format!("in doubt on {}: {:?} {}", doubt.device, doubt.key, doubt.message)));
+    let samples = state.samples.iter().filter(|sample| sample.in_doubt);
+    said.extend(samples.map(|sample| format!("{} is in doubt", sample.id)));
+    for run in &state.active_runs {
+        let open = run.steps.iter().filter(|step| step.state() != ppu_proto::lab::v1::StepState::Done);
+        said.extend(open.take(1).map(|step| format!("{} waits at {}: {}", run.id, step.name, step.message)));
+    }
+    said.join("; ")
 }
 
 /// Deals out the strikes of one blow and waits until all that were killed live again. Says what went wrong.

@@ -13,5 +13,5 @@ mod worker;
 
 pub use instrument::{Attention, Done, Fault, Instrument, RawData, Reading, Recovered, Request};
 pub use options::{DriverOptions, ManifestError, RecoveryLimits, check_manifest};
-pub use run::{ENDPOINT_FILE, EXIT_LEDGER_FAILED, Endpoint, RunError, run};
+pub use run::{ENDPOINT_FILE, Endpoint, RunError, run};
 pub use service::{DeviceServer, Driver, StartError};

@@ -17,8 +17,6 @@ use crate::telemetry;
 
 /// Name of the file that says where the driver listens.
 pub const ENDPOINT_FILE: &str = "endpoint.json";
-/// Exit code for a disk that failed (LOG-4); sysexits calls 74 EX_IOERR.
-pub const EXIT_LEDGER_FAILED: i32 = 74;
 /// Keep-alive pings find a partition well before T1 would make the heartbeat useless for telling a pause from a loss.
 const KEEP_ALIVE: Duration = Duration::from_secs(2);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -54,16 +52,6 @@ pub enum RunError {
     /// The instrument task ended by itself.
     #[error("the instrument task ended")]
     InstrumentTask,
-}
-
-impl RunError {
-    /// Exit code for the process.
-    pub fn exit_code(&self) -> i32 {
-        match self {
-            RunError::LedgerFailed(_) => EXIT_LEDGER_FAILED,
-            _ => 1,
-        }
-    }
 }
 
 /// Where a driver listens, as its `endpoint.json` says.

@@ -89,6 +89,7 @@ impl Link {
             if failures == 0 {
                 tracing::warn!(device_id = %self.device, "link lost: {reason}");
             }
+            self.handle.set_unreached(&self.device, Some(reason.clone()));
             let lost = Input::Lost { device: self.device.clone(), reason: reason.clone() };
             if self.handle.give_urgent(lost).await.is_err() || matches!(error, LinkError::Gone(_)) {
                 return;
@@ -110,6 +111,7 @@ impl Link {
             Err(error) => return error,
         };
         *failures = 0;
+        self.handle.set_unreached(&self.device, None);
         let mut beat = tokio::time::interval(HEARTBEAT);
         beat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut counter = 0;

@@ -1,7 +1,7 @@
 //! The one loop: decide, append to the journal and wait until it is durable, evolve, start what is outstanding.
 
 use std::collections::{BTreeMap, HashSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ppu_core::DeviceId;
@@ -81,6 +81,7 @@ pub struct Handle {
     links: Arc<BTreeMap<DeviceId, mpsc::Sender<Command>>>,
     journal: Journal,
     host: Arc<dyn Host>,
+    unreached: Arc<Mutex<BTreeMap<DeviceId, String>>>,
 }
 
 impl std::fmt::Debug for Message {
@@ -111,6 +112,21 @@ impl Handle {
         let lane = if urgent { &self.urgent } else { &self.normal };
         lane.send(Message { input, answer: Some(answer) }).await.map_err(|_| Gone)?;
         receiver.await.map_err(|_| Gone)
+    }
+
+    /// Why a device cannot be reached just now; `None` once it answers. Such reasons come and go with every attempt, so
+    /// the journal keeps the first of an outage only.
+    pub(crate) fn set_unreached(&self, device: &DeviceId, reason: Option<String>) {
+        let mut unreached = self.unreached.lock().expect("no holder panics");
+        match reason {
+            Some(reason) => unreached.insert(device.clone(), reason),
+            None => unreached.remove(device),
+        };
+    }
+
+    /// The last reason why a device could not be reached; `None` when it answers.
+    pub(crate) fn unreached(&self, device: &DeviceId) -> Option<String> {
+        self.unreached.lock().expect("no holder panics").get(device).cloned()
     }
 
     /// Gives an input and waits until its facts are durable.
@@ -169,7 +185,7 @@ pub(crate) struct Reactor {
     urgent: mpsc::Receiver<Message>,
     snapshot: watch::Sender<Snapshot>,
     handle: Handle,
-    receivers: std::sync::Mutex<BTreeMap<DeviceId, mpsc::Receiver<Command>>>,
+    receivers: Mutex<BTreeMap<DeviceId, mpsc::Receiver<Command>>>,
     started: HashSet<String>,
     pending: Vec<Fact>,
 }
@@ -215,6 +231,7 @@ pub(crate) fn start(
         links: Arc::new(links),
         journal,
         host: Arc::clone(&options.host),
+        unreached: Arc::default(),
     };
     let reactor = Reactor {
         engine,
@@ -223,7 +240,7 @@ pub(crate) fn start(
         urgent,
         snapshot: snapshot_sender,
         handle: handle.clone(),
-        receivers: std::sync::Mutex::new(receivers),
+        receivers: Mutex::new(receivers),
         started: HashSet::new(),
         pending,
     };

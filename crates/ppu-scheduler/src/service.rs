@@ -207,6 +207,11 @@ impl LabService for Api {
             let known = state.devices.get(&device.id)?;
             let mut shown = view::device(device.id.as_str(), known, state, now, self.started_ms);
             shown.readings = self.telemetry.readings(device.id.as_str());
+            if known.link != LinkState::Attached
+                && let Some(reason) = self.handle.unreached(&device.id)
+            {
+                shown.problem = reason;
+            }
             Some(shown)
         });
         let campaigns = state.campaign_order.iter().filter_map(|id| Some((id, state.campaigns.get(id)?)));

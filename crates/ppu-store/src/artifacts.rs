@@ -62,7 +62,7 @@ pub enum ArtifactError {
     #[error("artifact {hash} has changed and was moved to {moved_to}", hash = .0.hash, moved_to = .0.moved_to.display())]
     Quarantined(QuarantinedArtifact),
     /// The disk failed.
-    #[error(transparent)]
+    #[error("the disk failed")]
     Disk(#[from] DiskFailure),
 }
 

@@ -150,7 +150,7 @@ pub enum OpenError {
         found: u64,
     },
     /// The disk failed.
-    #[error(transparent)]
+    #[error("the disk failed")]
     Disk(#[from] DiskFailure),
 }
 
@@ -214,6 +214,6 @@ pub enum ReadError {
     #[error(transparent)]
     Corrupt(#[from] Corruption),
     /// The disk failed.
-    #[error(transparent)]
+    #[error("the disk failed")]
     Disk(#[from] DiskFailure),
 }

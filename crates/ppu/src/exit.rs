@@ -1,5 +1,9 @@
 //! Exit codes, and errors as people read them.
 
+use std::sync::Arc;
+
+use ppu_store::DiskFailure;
+
 pub(crate) const FAILURE: u8 = 1;
 pub(crate) const NOT_FOUND: u8 = 3;
 pub(crate) const INVALID: u8 = 4;
@@ -31,6 +35,9 @@ pub(crate) fn code(error: &anyhow::Error) -> u8 {
     }
     if error.downcast_ref::<ppu_core::Problems>().is_some() {
         return INVALID;
+    }
+    if error.chain().any(|cause| cause.is::<DiskFailure>() || cause.is::<Arc<DiskFailure>>()) {
+        return DISK_FAILED;
     }
     if let Some(status) = error.downcast_ref::<tonic::Status>() {
         return match status.code() {

@@ -9,7 +9,6 @@ use clap::Args;
 use ppu_core::DeviceId;
 use ppu_core::lab::Connection;
 use ppu_driver::transport::Connect;
-use ppu_scheduler::SchedulerError;
 use tokio::io::AsyncReadExt as _;
 use tokio::sync::watch;
 
@@ -183,12 +182,7 @@ pub(crate) async fn scheduler(arguments: SchedulerArguments) -> anyhow::Result<u
     options.listen = arguments.listen;
     options.broker = arguments.broker;
     options.clock_rate = arguments.clock_rate;
-    let ended = ppu_scheduler::run(options, shutdown).await;
-    if let Err(error @ SchedulerError::JournalFailed { .. }) = ended {
-        let text = crate::exit::sentence(&anyhow::Error::new(error));
-        return Err(crate::exit::coded(crate::exit::DISK_FAILED, text));
-    }
-    ended?;
+    ppu_scheduler::run(options, shutdown).await?;
     Ok(0)
 }
 
@@ -224,9 +218,10 @@ pub(crate) async fn driver(arguments: DriverArguments) -> anyhow::Result<u8> {
     match ppu_driver::run(options, instrument, stopped(shutdown)).await {
         Ok(()) => Ok(0),
         Err(error) => {
-            let code = u8::try_from(error.exit_code()).unwrap_or(crate::exit::FAILURE);
-            let text = crate::exit::sentence(&anyhow::Error::new(error));
-            Err(crate::exit::coded(code, text))
+            let ledger_failed = matches!(error, ppu_driver::RunError::LedgerFailed(_));
+            let error = anyhow::Error::new(error);
+            let code = if ledger_failed { crate::exit::DISK_FAILED } else { crate::exit::code(&error) };
+            Err(crate::exit::coded(code, crate::exit::sentence(&error)))
         }
     }
 }

@@ -58,7 +58,7 @@ const REGISTRY: [Torture; 5] = [
         name: "storage",
         what: "power loss, bit flips and failing disks against log, ledger and artifacts",
         program: &["--package", "ppu-storage-torture"],
-        sizes: |arguments| flag(arguments.long),
+        sizes: |arguments| [vec!["all".to_owned()], flag(arguments.long), seed("--seed", arguments)].concat(),
         writes_json: false,
     },
     Torture {

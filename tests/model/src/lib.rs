@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! cargo test -p ppu-model                                    the checks of every change
-//! cargo run --release -p ppu-model -- --full                 two crashes on each side, more faults together
+//! cargo run --release -p ppu-model -- --long                 two crashes on each side, more faults together
 //! cargo run --release -p ppu-model -- --only W4 --ways       how a weakened variant fails, step by step
 //! ```
 //!

@@ -14,7 +14,7 @@ struct Arguments {
     states: usize,
     /// The long checks as well: two crashes on each side, more faults together.
     #[arg(long)]
-    full: bool,
+    long: bool,
     /// Only rows that contain this text.
     #[arg(long, default_value = "")]
     only: String,
@@ -28,7 +28,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let mut rows = cases::weakened();
     rows.extend(cases::small());
-    if arguments.full {
+    if arguments.long {
         rows.extend(cases::large());
     }
     println!("| variant | class | bounds | states | seconds | verdict |");

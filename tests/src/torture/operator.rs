@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
-use ppu_proto::device::v1::{Resolution, Verdict};
+use ppu_proto::device::v1::{DeviceState, Resolution, Verdict};
 use ppu_proto::lab::v1 as wire;
 use ppu_proto::lab::v1::lab_service_client::LabServiceClient;
 use tokio::sync::watch;
@@ -15,6 +15,8 @@ use tonic::transport::Channel;
 use crate::harness::root;
 use crate::ledger;
 
+/// Who decides.
+const OPERATOR: &str = "operator of the torture";
 /// A scheduler that is stopped or gone answers nothing; it is asked again.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Pause between two looks.
@@ -113,6 +115,11 @@ impl Operator {
         for doubt in &lab.doubts {
             self.resolve(&mut client, doubt).await?;
         }
+        // A device that was made safe works again after a person's clear, and that is what it waits for.
+        for device in lab.devices.iter().filter(|device| device.state() == DeviceState::Aborted) {
+            let (who, reason) = (OPERATOR.to_owned(), "it stands still and nothing is on fire".to_owned());
+            client.clear_device(wire::ClearDeviceRequest { device: device.id.clone(), who, reason }).await?;
+        }
         let all_ended = lab.campaigns.len() >= self.campaigns.len()
             && lab.campaigns.iter().all(|campaign| campaign.state() == wire::CampaignState::Completed);
         let used_up = !running && self.campaigns.len() >= MOST_CAMPAIGNS;
@@ -182,7 +189,7 @@ impl Operator {
             Verdict::Scrapped
         };
         let resolution = Resolution {
-            who: "operator of the torture".to_owned(),
+            who: OPERATOR.to_owned(),
             inspected: "the world's ledger".to_owned(),
             evidence: Vec::new(),
             note: format!("the actions of the step happened {counts:?} times"),

@@ -19,6 +19,12 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    /// Everything: 20 power losses, 50 kills, 1,000 damages, every failing operation.
+    All {
+        /// What runs before a release: 500 power losses, 1,000 kills, 100,000 damages.
+        #[arg(long)]
+        long: bool,
+    },
     /// Cuts the power under journal, ledger and raw data, and under engines that are known to lose or to keep.
     Power {
         /// Kills of the lab; the others get a twentieth of it, five at least.
@@ -55,27 +61,39 @@ enum Task {
 fn main() -> anyhow::Result<()> {
     let Arguments { seed, command } = Arguments::parse();
     match command {
+        Task::All { long } => {
+            let (losses, kills, damages) = if long { (500, 1000, 100_000) } else { (20, 50, 1000) };
+            cut_power(losses, seed)?;
+            kill_writers(kills, seed)?;
+            damage_files(damages, seed)?;
+            fail_the_disk()
+        }
         Task::Power { trials } => cut_power(trials, seed),
-        Task::Kill { trials } => {
-            let executable = std::env::current_exe()?;
-            let found = kill::run(&executable, trials, seed)?;
-            eprintln!("{trials} kills: {found:?}");
-            ensure!(found.lost == 0, "{} of {} were lost", found.lost, found.acknowledged);
-            Ok(())
-        }
-        Task::Damage { cases } => {
-            eprintln!("{}", damage::run(cases, seed)?);
-            Ok(())
-        }
-        Task::Faults => {
-            eprintln!("{}", faults::run()?);
-            Ok(())
-        }
+        Task::Kill { trials } => kill_writers(trials, seed),
+        Task::Damage { cases } => damage_files(cases, seed),
+        Task::Faults => fail_the_disk(),
         Task::Write { kind, directory, commits } => {
             let kind = Kind::of(&kind).with_context(|| format!("`{kind}` is no kind of writer"))?;
             workload::run(kind, &directory, seed, commits)
         }
     }
+}
+
+fn kill_writers(trials: u64, seed: u64) -> anyhow::Result<()> {
+    let found = kill::run(&std::env::current_exe()?, trials, seed)?;
+    eprintln!("{trials} kills: {found:?}");
+    ensure!(found.lost == 0, "{} of {} were lost", found.lost, found.acknowledged);
+    Ok(())
+}
+
+fn damage_files(cases: u64, seed: u64) -> anyhow::Result<()> {
+    eprintln!("{}", damage::run(cases, seed)?);
+    Ok(())
+}
+
+fn fail_the_disk() -> anyhow::Result<()> {
+    eprintln!("{}", faults::run()?);
+    Ok(())
 }
 
 fn cut_power(trials: u64, seed: u64) -> anyhow::Result<()> {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MOST_LINES: usize = 600;
 
 /// Crates that take time, files and randomness as inputs.
-pub const PURE_CRATES: [&str; 8] = [
+pub const PURE_CRATES: [&str; 9] = [
     "ppu-core",
     "ppu-engine",
     "ppu-timetable",
@@ -15,6 +15,7 @@ pub const PURE_CRATES: [&str; 8] = [
     "ppu-twin",
     "ppu-diffraction",
     "ppu-spectra",
+    "ppu-atoms",
 ];
 
 /// Folders at the root that hold source of ours.

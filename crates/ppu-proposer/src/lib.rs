@@ -7,6 +7,7 @@
 //!
 //! Everything is a pure function of its arguments and a ChaCha generator; see [`rng()`].
 
+pub mod anneal;
 mod annealed;
 mod contract;
 mod prior;

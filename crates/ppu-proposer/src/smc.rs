@@ -1,15 +1,12 @@
-//! Annealed sequential Monte Carlo from a uniform prior q to π_β(x) ∝ q(x) exp(−β U(x)): Neal, Stat. Comput. 11, 125
-//! (2001); Del Moral, Doucet and Jasra, J. R. Stat. Soc. B 68, 411 (2006). Levels are placed by the conditional effective
-//! sample size and stop at an information budget I(β) = KL(π_β ‖ q) = −β⟨U⟩ − ln Z.
+//! Annealing in the unit coordinates of a design space: the prior is uniform where it has density, steps are normal. The
+//! machinery is [`crate::anneal`]; this is its form for continuous parameters.
 
 use ppu_optimizer::normal::quantile;
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-/// Attempts at one particle that the twin accepts.
-const ATTEMPTS: usize = 200;
-/// Levels before an annealing ends wherever it is.
-const LEVELS: usize = 200;
+use crate::anneal::{self, Annealable, Annealed, Proposed};
+
 /// Share of moves that draw anew from the prior; they need no density and let particles change modes.
 const INDEPENDENT: f64 = 0.2;
 
@@ -78,173 +75,78 @@ pub struct Population {
 
 /// Draws from the prior that the twin accepts, before any tilt; `None` where there are none.
 pub fn start(landscape: &dyn Landscape, particles: usize, rng: &mut ChaCha12Rng) -> Option<Population> {
-    let (mut points, mut energies) = (Vec::new(), Vec::new());
-    let (mut drawn, mut refused, mut refusal) = (0, 0, None);
-    while points.len() < particles {
-        if drawn as usize > ATTEMPTS * particles {
-            return None;
-        }
-        let point = landscape.draw(rng)?;
-        drawn += 1;
-        match landscape.energy(&point) {
-            Energy::Value(energy) => {
-                points.push(point);
-                energies.push(energy);
-            }
-            Energy::Refused(reason) => (refused, refusal) = (refused + 1, Some(reason)),
-            Energy::Outside => {}
-        }
-    }
-    Some(Population {
-        points,
-        energies,
-        beta: 0.0,
-        ln_z: 0.0,
-        information: 0.0,
-        levels: 0,
-        least_ess: 1.0,
-        acceptance: 1.0,
-        ancestors: 1.0,
-        drawn: (drawn, refused),
-        refusal,
-        calls: drawn,
-    })
+    anneal::draws(&UnitCube(landscape), particles, rng).map(Annealed::start).map(Population::from)
 }
 
 /// Anneals a population that was just started.
 pub fn anneal(
     landscape: &dyn Landscape,
-    mut population: Population,
+    population: Population,
     schedule: &Schedule,
     rng: &mut ChaCha12Rng,
 ) -> Population {
-    let count = population.points.len();
-    let mut ancestors: Vec<usize> = (0..count).collect();
-    while population.levels < LEVELS {
-        let step = step_length(&population, schedule);
-        if step <= 0.0 {
-            break;
-        }
-        let weighted = Weighted::new(&population.energies, step);
-        population.beta += step;
-        population.ln_z += weighted.log_mean;
-        population.information = (-population.beta * weighted.energy - population.ln_z).max(0.0);
-        population.least_ess = population.least_ess.min(weighted.ess());
-        let chosen = systematic(&weighted.weights, rng);
-        population.points = chosen.iter().map(|at| population.points[*at].clone()).collect();
-        population.energies = chosen.iter().map(|at| population.energies[*at]).collect();
-        ancestors = chosen.iter().map(|at| ancestors[*at]).collect();
-        moves(landscape, &mut population, schedule.moves, rng);
-        population.levels += 1;
-        if schedule.budget - population.information < 1e-3 {
-            break;
-        }
-    }
-    ancestors.sort_unstable();
-    ancestors.dedup();
-    population.ancestors = ancestors.len() as f64 / count as f64;
-    population
-}
-
-/// Equally weighted particles after a step of β.
-struct Weighted {
-    /// Normalised weights.
-    weights: Vec<f64>,
-    /// ln of the mean incremental weight.
-    log_mean: f64,
-    /// ⟨U⟩ under the new weights.
-    energy: f64,
-}
-
-impl Weighted {
-    fn new(energies: &[f64], step: f64) -> Weighted {
-        let least = energies.iter().copied().fold(f64::INFINITY, f64::min);
-        let mut weights: Vec<f64> = energies.iter().map(|energy| (-step * (energy - least)).exp()).collect();
-        let total: f64 = weights.iter().sum();
-        weights.iter_mut().for_each(|weight| *weight /= total);
-        let log_mean = (total / energies.len() as f64).ln() - step * least;
-        let energy = weights.iter().zip(energies).map(|(weight, energy)| weight * energy).sum();
-        Weighted { weights, log_mean, energy }
-    }
-
-    /// Effective sample size as a share; particles were equally weighted, so it is the conditional one, too.
-    fn ess(&self) -> f64 {
-        1.0 / (self.weights.iter().map(|weight| weight * weight).sum::<f64>() * self.weights.len() as f64)
-    }
-}
-
-/// The largest step of β that keeps the conditional effective sample size, the budget and the largest β.
-fn step_length(population: &Population, schedule: &Schedule) -> f64 {
-    let allowed = |step: f64| {
-        let weighted = Weighted::new(&population.energies, step);
-        let information = -(population.beta + step) * weighted.energy - (population.ln_z + weighted.log_mean);
-        weighted.ess() >= schedule.conditional_ess && information <= schedule.budget
+    let tally = anneal::Tally {
+        calls: population.calls,
+        drawn: population.drawn.0,
+        refused: population.drawn.1,
+        ..anneal::Tally::default()
     };
-    let most = schedule.max_beta - population.beta;
-    if most <= 1e-12 {
-        return 0.0;
-    }
-    if allowed(most) {
-        return most;
-    }
-    let (mut low, mut high) = (0.0, most);
-    for _ in 0..50 {
-        let middle = 0.5 * (low + high);
-        if allowed(middle) { low = middle } else { high = middle }
-    }
-    // A step that changes nothing is the end.
-    if low < 1e-6 * schedule.max_beta { 0.0 } else { low }
+    let draws =
+        anneal::Draws { states: population.points, energies: population.energies, tally, refusal: population.refusal };
+    anneal::anneal(&UnitCube(landscape), Annealed::start(draws), schedule, rng).into()
 }
 
-/// Systematic resampling: indices in ascending order, one random number.
-fn systematic(weights: &[f64], rng: &mut ChaCha12Rng) -> Vec<usize> {
-    let count = weights.len();
-    let offset = rng.random::<f64>();
-    let (mut at, mut sum) = (0, weights[0]);
-    let mut chosen = Vec::with_capacity(count);
-    for index in 0..count {
-        let position = (index as f64 + offset) / count as f64;
-        while sum < position && at + 1 < count {
-            at += 1;
-            sum += weights[at];
+impl From<Annealed<Vec<f64>>> for Population {
+    fn from(annealed: Annealed<Vec<f64>>) -> Population {
+        Population {
+            beta: annealed.beta,
+            ln_z: annealed.ln_z,
+            information: annealed.information,
+            levels: annealed.levels.len(),
+            least_ess: annealed.least_ess(),
+            acceptance: annealed.acceptance(),
+            ancestors: annealed.ancestor_share(),
+            drawn: (annealed.tally.drawn, annealed.tally.refused),
+            calls: annealed.tally.calls,
+            points: annealed.states,
+            energies: annealed.energies,
+            refusal: annealed.refusal,
         }
-        chosen.push(at);
     }
-    chosen
 }
 
-/// Metropolis moves that leave π_β invariant. Local steps are normal, as wide in every coordinate as the population
-/// suggests (2.4/√d, Roberts and Rosenthal 2001); independent ones come from the prior.
-fn moves(landscape: &dyn Landscape, population: &mut Population, moves: usize, rng: &mut ChaCha12Rng) {
-    let dimensions = population.points[0].len();
-    let widths: Vec<f64> = (0..dimensions)
-        .map(|k| 2.4 / (dimensions as f64).sqrt() * spread(population.points.iter().map(|point| point[k])))
-        .collect();
-    let (mut tried, mut accepted) = (0_u64, 0_u64);
-    for _ in 0..moves {
-        for at in 0..population.points.len() {
-            let next = if rng.random::<f64>() < INDEPENDENT {
-                landscape.draw(rng)
-            } else {
-                let normal = |rng: &mut ChaCha12Rng| quantile(rng.random::<f64>().clamp(1e-12, 1.0 - 1e-12));
-                Some(population.points[at].iter().zip(&widths).map(|(x, width)| x + width * normal(rng)).collect())
-            };
-            let Some(next) = next else { continue };
-            tried += 1;
-            let threshold = rng.random::<f64>();
-            let energy = landscape.energy(&next);
-            population.calls += u64::from(energy != Energy::Outside);
-            // The prior is uniform where it has density: only U decides. A refused point has probability 0.
-            if let Energy::Value(energy) = energy
-                && threshold < (-population.beta * (energy - population.energies[at])).exp()
-            {
-                population.points[at] = next;
-                population.energies[at] = energy;
-                accepted += 1;
-            }
-        }
+/// A landscape with its moves. Local steps are normal, as wide in every coordinate as the population suggests (2.4/√d, Roberts
+/// and Rosenthal 2001); independent ones come from the prior.
+struct UnitCube<'a>(&'a dyn Landscape);
+
+impl Annealable for UnitCube<'_> {
+    type State = Vec<f64>;
+    type Kernel = Vec<f64>;
+
+    fn draw(&self, rng: &mut ChaCha12Rng) -> Option<Vec<f64>> {
+        self.0.draw(rng)
     }
-    population.acceptance = if tried > 0 { accepted as f64 / tried as f64 } else { 0.0 };
+
+    fn energy(&self, point: &Vec<f64>) -> Energy {
+        self.0.energy(point)
+    }
+
+    fn kernel(&self, population: &[Vec<f64>]) -> Vec<f64> {
+        let dimensions = population.first().map_or(0, Vec::len);
+        let width = |k: usize| 2.4 / (dimensions as f64).sqrt() * spread(population.iter().map(|point| point[k]));
+        (0..dimensions).map(width).collect()
+    }
+
+    /// The prior is uniform where it has density: only U decides.
+    fn propose(&self, widths: &Vec<f64>, point: &Vec<f64>, rng: &mut ChaCha12Rng) -> Option<Proposed<Vec<f64>>> {
+        let state = if rng.random::<f64>() < INDEPENDENT {
+            self.0.draw(rng)?
+        } else {
+            let normal = |rng: &mut ChaCha12Rng| quantile(rng.random::<f64>().clamp(1e-12, 1.0 - 1e-12));
+            point.iter().zip(widths).map(|(x, width)| x + width * normal(rng)).collect()
+        };
+        Some(Proposed { state, log_ratio: 0.0 })
+    }
 }
 
 /// Standard deviation.

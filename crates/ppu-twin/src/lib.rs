@@ -10,6 +10,7 @@ mod contract;
 mod correction;
 mod film;
 mod geometry;
+pub mod rules;
 
 pub use contract::{
     Evaluation, Fidelity, FidelityDescription, ObservableDescription, Predicted, Twin, TwinProvenance, TwinRefusal,

@@ -63,12 +63,12 @@ pub fn small() -> Vec<Case> {
         whole(Queryable, Plan::OneStep, crashes(1, 1), 123_770),
         whole(Unqueryable, Plan::OneStep, crashes(0, 1), 88_684),
         whole(Idempotent, Plan::OneStep, crashes(0, 1), 33_248),
-        whole(Queryable, Plan::SideBySide, NO_FAULTS, 1),
-        whole(Queryable, Plan::OneStep, Budget { deposed_sends: 1, ..crashes(1, 0) }, 1),
-        whole(Unqueryable, Plan::InOrder, Budget { deposed_sends: 1, ..crashes(1, 0) }, 1),
-        whole(Queryable, Plan::OneStep, line, 1),
-        whole(Unqueryable, Plan::OneStep, line, 1),
-        whole(Queryable, Plan::OneStep, Budget { ledger_faults: 1, ..crashes(0, 1) }, 1),
+        whole(Queryable, Plan::SideBySide, NO_FAULTS, 149_604),
+        whole(Queryable, Plan::OneStep, Budget { deposed_sends: 1, ..crashes(1, 0) }, 395_912),
+        whole(Unqueryable, Plan::InOrder, Budget { deposed_sends: 1, ..crashes(1, 0) }, 1_441_260),
+        whole(Queryable, Plan::OneStep, line, 125_009),
+        whole(Unqueryable, Plan::OneStep, line, 436_432),
+        whole(Queryable, Plan::OneStep, Budget { ledger_faults: 1, ..crashes(0, 1) }, 372_529),
     ]
 }
 

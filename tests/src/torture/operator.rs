@@ -103,7 +103,8 @@ impl Operator {
         let mut client = self.client().await?;
         let lab = client.get_lab(wire::GetLabRequest {}).await?.into_inner();
         self.check_memory(&lab);
-        let running = lab.campaigns.iter().any(|campaign| campaign.state() == wire::CampaignState::Running);
+        let open = [wire::CampaignState::Running, wire::CampaignState::Ending];
+        let running = lab.campaigns.iter().any(|campaign| open.contains(&campaign.state()));
         // One whose acknowledgement was lost is there all the same.
         for campaign in &lab.campaigns {
             self.campaigns.entry(campaign.id.clone()).or_insert(0);

@@ -10,6 +10,7 @@
 pub mod anneal;
 mod annealed;
 mod contract;
+pub mod crystal;
 mod prior;
 mod screen;
 pub mod smc;

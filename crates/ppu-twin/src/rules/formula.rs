@@ -58,6 +58,11 @@ impl Formula {
         self.0.get(&element).copied().unwrap_or(0)
     }
 
+    /// Electrons of the neutral formula unit. An odd number cannot fill bands: no insulator without magnetic order.
+    pub fn electrons(&self) -> u32 {
+        self.counts().map(|(element, count)| u32::from(element.atomic_number()) * count).sum()
+    }
+
     /// Atoms of the formula unit.
     pub fn atoms(&self) -> u32 {
         self.0.values().sum()

@@ -74,8 +74,7 @@ impl Inventory {
         for (element, count) in formula.counts().filter(|(element, _)| !self.from_gas.contains(element)) {
             let held_mmol = held.get(&element).copied().ok_or(InventoryRefusal::NotOnShelf(element))?;
             let needed_mmol = amount_mmol * f64::from(count);
-            // A NaN is too little, too.
-            if !(held_mmol >= needed_mmol) {
+            if needed_mmol.is_nan() || held_mmol < needed_mmol {
                 return Err(InventoryRefusal::TooLittle { element, held_mmol, needed_mmol });
             }
         }

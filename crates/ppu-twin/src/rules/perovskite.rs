@@ -89,7 +89,7 @@ pub fn perovskite_factors(
     }
     let (a_pm, b_pm) = (radii[0].pm, radii[1].pm);
     let ratio = a_pm / b_pm;
-    if !(ratio > 1.0 + LEAST_DIFFERENCE) {
+    if ratio.is_nan() || ratio <= 1.0 + LEAST_DIFFERENCE {
         return Err(PerovskiteRefusal::AlikeRadii { a_pm, b_pm });
     }
     let charge = f64::from(order[0].charge);

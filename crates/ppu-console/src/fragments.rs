@@ -199,7 +199,7 @@ fragment_templates! {
     InboxHtml { approvals: &'a [ApprovalView], chrome: &'a Chrome } = "fragments/inbox.html";
     DoubtsHtml { doubts: &'a [DoubtView], chrome: &'a Chrome } = "fragments/doubts.html";
     RunningHtml { rows: &'a [RunningView], chrome: &'a Chrome } = "fragments/running.html";
-    SamplesHtml { samples: &'a SamplesView } = "fragments/samples.html";
+    SamplesHtml { samples: &'a SamplesView, chrome: &'a Chrome } = "fragments/samples.html";
     EventsHtml { events: &'a [EventView] } = "fragments/events.html";
     CampaignPageHtml { page: &'a CampaignPageView, chrome: &'a Chrome } = "fragments/campaign_page.html";
     RunHtml { run: &'a RunView, chrome: &'a Chrome } = "fragments/run.html";
@@ -246,7 +246,7 @@ impl Fragment {
             Fragment::Inbox(approvals) => InboxHtml { approvals, chrome }.render(),
             Fragment::Doubts(doubts) => DoubtsHtml { doubts, chrome }.render(),
             Fragment::Running(rows) => RunningHtml { rows, chrome }.render(),
-            Fragment::Samples(samples) => SamplesHtml { samples }.render(),
+            Fragment::Samples(samples) => SamplesHtml { samples, chrome }.render(),
             Fragment::Events(events) => EventsHtml { events }.render(),
             Fragment::CampaignPage(page) => CampaignPageHtml { page, chrome }.render(),
             Fragment::Run(run) => RunHtml { run, chrome }.render(),

@@ -290,6 +290,25 @@ async fn a_doubt_is_resolved_only_with_evidence() {
         (Verdict::NotDone, "pv-t012-r1/dispense")
     );
     assert_eq!(resolve.resolution.clone().unwrap().note, "dry");
+    assert!(!resolve.then_skip);
+}
+
+#[tokio::test]
+async fn clearing_locating_and_stopping_a_run_carry_a_name_and_a_reason() {
+    let (console, served) = Console::on(lab()).await;
+    for (path, incomplete, complete) in [
+        ("/devices/pump-1/clear", "who=ana", "who=ana&reason=plunger+is+home"),
+        ("/samples/film-12/locate", "who=ana&position=rack.2", "who=ana&inspected=rack&position=rack.2"),
+        ("/runs/pv-t013-r1/stop", "", "reason=wrong+ink"),
+    ] {
+        assert_eq!(console.post(path, incomplete).await.status, 422, "{path}");
+        assert_eq!(console.post(path, complete).await.status, 303, "{path}");
+    }
+    let calls = served.lab.calls();
+    let [Call::Clear(clear), Call::Locate(locate), Call::StopRun(stop)] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((clear.device.as_str(), clear.reason.as_str()), ("pump-1", "plunger is home"));
+    assert_eq!((locate.sample.as_str(), locate.position.as_str()), ("film-12", "rack.2"));
+    assert_eq!((stop.run.as_str(), stop.who.as_str()), ("pv-t013-r1", "ana"));
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ pub(crate) fn device(id: &str, device: &Device, state: &State, now_ms: i64, star
         step_title: device.busy.as_ref().and_then(|key| title(state, key)).unwrap_or_default(),
         since_ms: if device.busy.is_some() { device.busy_since_ms } else { 0 },
         readings: Vec::new(),
+        needs_clear: device.link == LinkState::Attached && (device.aborted.is_some() || device.memory_doubt.is_some()),
         utilisation: (busy_ms as f64 / since_start as f64).clamp(0.0, 1.0),
         problem,
         sample_position: device.sample_position.as_ref().map(ToString::to_string).unwrap_or_default(),

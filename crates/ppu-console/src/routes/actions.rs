@@ -12,8 +12,8 @@ use axum::response::{IntoResponse as _, Redirect, Response};
 use ppu_proto::common::v1::CommandKey;
 use ppu_proto::device::v1::{Resolution, Verdict};
 use ppu_proto::lab::v1::{
-    DecideRequest, PauseRequest, ResolveDoubtRequest, ResumeRequest, StopAllRequest, StopCampaignRequest, Trial,
-    TrialState,
+    ClearDeviceRequest, DecideRequest, LocateSampleRequest, PauseRequest, ResolveDoubtRequest, ResumeRequest,
+    StopAllRequest, StopCampaignRequest, StopRunRequest, Trial, TrialState,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -130,7 +130,7 @@ pub(super) async fn resolve(State(console): Shared, Form(fields): Fields) -> Res
     };
     let verdict = match form.optional("verdict").as_deref() {
         Some("done") => Verdict::Done,
-        Some("not_done") => Verdict::NotDone,
+        Some("not_done" | "skip") => Verdict::NotDone,
         Some("scrapped") => Verdict::Scrapped,
         _ => return missing("what became of the step: done, not done, or sample scrapped"),
     };
@@ -142,10 +142,46 @@ pub(super) async fn resolve(State(console): Shared, Form(fields): Fields) -> Res
         verdict: verdict.into(),
         resolution: Some(Resolution { who, inspected, note, ..Default::default() }),
         sample_position: form.optional("sample_position").unwrap_or_default(),
-        ..Default::default()
+        then_skip: form.optional("verdict").as_deref() == Some("skip"),
     };
     let mut client = console.client();
     answer(in_time(client.resolve_doubt(request)).await, &format!("The doubt about {step} stands"))
+}
+
+pub(super) async fn clear(State(console): Shared, Path(device): Path<String>, Form(fields): Fields) -> Response {
+    let form = match Checked::new(&console, fields) {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let Some(who) = form.optional("who") else { return missing("who looked at it") };
+    let Some(reason) = form.optional("reason") else { return missing("what was checked before it works again") };
+    let request = ClearDeviceRequest { device: device.clone(), who, reason };
+    let mut client = console.client();
+    answer(in_time(client.clear_device(request)).await, &format!("{device} was not cleared"))
+}
+
+pub(super) async fn locate(State(console): Shared, Path(sample): Path<String>, Form(fields): Fields) -> Response {
+    let form = match Checked::new(&console, fields) {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let Some(who) = form.optional("who") else { return missing("who looked") };
+    let Some(inspected) = form.optional("inspected") else { return missing("what was inspected") };
+    let position = form.optional("position").unwrap_or_default();
+    let request = LocateSampleRequest { sample: sample.clone(), position, who, inspected };
+    let mut client = console.client();
+    answer(in_time(client.locate_sample(request)).await, &format!("Where {sample} is was not recorded"))
+}
+
+pub(super) async fn stop_run(State(console): Shared, Path(run): Path<String>, Form(fields): Fields) -> Response {
+    let form = match Checked::new(&console, fields) {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let Some(reason) = form.optional("reason") else { return missing("why the run ends") };
+    let request = StopRunRequest { run: run.clone(), who: console.operator.clone(), reason };
+    let mut client = console.client();
+    answer(in_time(client.stop_run(request)).await, &format!("{run} goes on"))
 }
 
 pub(super) async fn stop_campaign(State(console): Shared, Path(id): Path<String>, Form(fields): Fields) -> Response {

@@ -43,6 +43,12 @@ pub struct DoubtView {
     pub message: String,
     /// Sample concerned; empty for none.
     pub sample: String,
+    /// Whether the verdict of one person is not enough.
+    pub hazardous: bool,
+    /// Who has signed a verdict already; empty for nobody.
+    pub signed_by: String,
+    /// Whether another scheduler sent the command.
+    pub adopted: bool,
 }
 
 /// Every trial that waits, the oldest campaign first.
@@ -82,6 +88,9 @@ fn doubt(doubt: &Doubt) -> DoubtView {
         device: doubt.device.clone(),
         message: doubt.message.clone(),
         sample: doubt.sample.clone(),
+        hazardous: doubt.hazardous,
+        signed_by: doubt.signed_by.clone(),
+        adopted: doubt.adopted,
     }
 }
 

@@ -35,6 +35,8 @@ pub struct CardView {
     pub commands: u64,
     /// Why it cannot be used; empty when it can.
     pub problem: String,
+    /// Whether it waits for a person who clears it.
+    pub needs_clear: bool,
 }
 
 /// One reading.
@@ -78,6 +80,7 @@ fn card(lab: &GetLabResponse, device: &Device) -> CardView {
         utilisation_bar: share_bar((device.utilisation * 100.0).round() / 100.0),
         commands: device.commands,
         problem: device.problem.clone(),
+        needs_clear: device.needs_clear,
     }
 }
 

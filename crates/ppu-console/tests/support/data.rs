@@ -150,7 +150,7 @@ fn devices(now: i64) -> Vec<Device> {
             reading("output", 21.4, "%", fresh),
         ],
     );
-    let pump = device(
+    let mut pump = device(
         "pump-1",
         "Cavro XLP 6000",
         DeviceState::Held,
@@ -158,6 +158,8 @@ fn devices(now: i64) -> Vec<Device> {
         98,
         vec![reading("plunger", 212.0, "uL", fresh), reading("reservoir", 8.42, "mL", fresh)],
     );
+    pump.problem = "its ledger cannot be believed (it is an old copy): resolve its doubts, then clear it".into();
+    pump.needs_clear = true;
     let mut balance = device(
         "balance-1",
         "Mettler Toledo MS-TS",

@@ -30,6 +30,9 @@ pub enum Call {
     Resume(ResumeRequest),
     StopAll(StopAllRequest),
     StopCampaign(StopCampaignRequest),
+    Clear(ClearDeviceRequest),
+    Locate(LocateSampleRequest),
+    StopRun(StopRunRequest),
 }
 
 pub struct FakeLab {
@@ -165,24 +168,33 @@ impl LabService for Handle {
         Ok(Response::new(ResolveDoubtResponse::default()))
     }
 
-    async fn stop_run(&self, _: Request<StopRunRequest>) -> Result<Response<StopRunResponse>, Status> {
-        Err(Status::unimplemented("not part of this double"))
+    async fn stop_run(&self, request: Request<StopRunRequest>) -> Result<Response<StopRunResponse>, Status> {
+        self.note(Call::StopRun(request.into_inner()));
+        Ok(Response::new(StopRunResponse {}))
     }
 
     async fn skip_step(&self, _: Request<SkipStepRequest>) -> Result<Response<SkipStepResponse>, Status> {
         Err(Status::unimplemented("not part of this double"))
     }
 
-    async fn clear_device(&self, _: Request<ClearDeviceRequest>) -> Result<Response<ClearDeviceResponse>, Status> {
-        Err(Status::unimplemented("not part of this double"))
+    async fn clear_device(
+        &self,
+        request: Request<ClearDeviceRequest>,
+    ) -> Result<Response<ClearDeviceResponse>, Status> {
+        self.note(Call::Clear(request.into_inner()));
+        Ok(Response::new(ClearDeviceResponse {}))
     }
 
     async fn retire_ledger(&self, _: Request<RetireLedgerRequest>) -> Result<Response<RetireLedgerResponse>, Status> {
         Err(Status::unimplemented("not part of this double"))
     }
 
-    async fn locate_sample(&self, _: Request<LocateSampleRequest>) -> Result<Response<LocateSampleResponse>, Status> {
-        Err(Status::unimplemented("not part of this double"))
+    async fn locate_sample(
+        &self,
+        request: Request<LocateSampleRequest>,
+    ) -> Result<Response<LocateSampleResponse>, Status> {
+        self.note(Call::Locate(request.into_inner()));
+        Ok(Response::new(LocateSampleResponse {}))
     }
 
     async fn pause(&self, request: Request<PauseRequest>) -> Result<Response<PauseResponse>, Status> {

@@ -86,9 +86,11 @@ fn errors_name_line_and_tag() {
     assert_eq!(with("_cell_length_b 4.5937(2)\n", ""), "block `rutile` (line 4) has no `_cell_length_b`");
     assert_eq!(with("'x,y,z'", "'x,y'"), "`_symmetry_equiv_pos_as_xyz` in line 19 is no symmetry");
     assert_eq!(with("Ti4+", "Qq4+"), "`_atom_site_type_symbol` in line 32 is `Qq4+`, which names no element");
+    let nameless = rutile().replace("_symmetry_equiv_pos_as_xyz", "_other").replace("P 42/m n m", "P 42/q n m");
     assert_eq!(
-        with("_symmetry_equiv_pos_as_xyz", "_other"),
-        "block `rutile` (line 4) has no `_space_group_symop_operation_xyz`"
+        error(&nameless),
+        "`_symmetry_space_group_name_h-m` in line 7 is `P 42/q n m`, which names no known space group, and the file \
+         lists no operations"
     );
     assert_eq!(with("0.98 .", "0.98"), "the loop in line 24 with `_atom_site_label` has 13 values for 7 columns");
     assert_eq!(with("0.98", "many"), "`_atom_site_occupancy` in line 33 is `many`, not a usable number");

@@ -1,11 +1,13 @@
 //! Crystal structures from CIF files (core dictionary): cell, symmetry operators, sites, displacement, occupancy.
 //!
-//! The operators of the file are the authority for the symmetry; a Hermann-Mauguin symbol does not tell the origin and is
-//! never used in their place.
+//! The operators of the file are the authority for the symmetry. A file without them is read by its Hall symbol, or by its
+//! Hermann-Mauguin symbol or number where that leaves one setting: of two origins the one that alone places the atoms
+//! sensibly is taken, with a warning, and none when both or neither does.
 
 mod elements;
 mod number;
 mod structure;
+mod symmetry;
 pub(crate) mod syntax;
 
 pub use number::Uncertain;
@@ -126,6 +128,38 @@ pub enum CifError {
         tag: String,
         /// Why.
         source: StructureError,
+    },
+    /// A file without operators names a space group that is not in the table of settings.
+    #[error("`{tag}` in line {line} is `{text}`, which names no known space group, and the file lists no operations")]
+    UnknownSymbol {
+        /// Line of the value, from 1.
+        line: usize,
+        /// The tag.
+        tag: String,
+        /// The symbol or number, at most 40 characters of it.
+        text: String,
+    },
+    /// A file without operators names a space group that its cell cannot have.
+    #[error("`{tag}` in line {line} is `{text}`, whose symmetry the cell does not have")]
+    SymbolCell {
+        /// Line of the value, from 1.
+        line: usize,
+        /// The tag.
+        tag: String,
+        /// The symbol or number, at most 40 characters of it.
+        text: String,
+    },
+    /// The symbol of a file without operators has several settings, and the atoms do not tell which is meant.
+    #[error("`{tag}` in line {line} is `{text}`, which may be {settings}; the file lists no operations to tell which")]
+    AmbiguousSymbol {
+        /// Line of the value, from 1.
+        line: usize,
+        /// The tag.
+        tag: String,
+        /// The symbol or number, at most 40 characters of it.
+        text: String,
+        /// The settings that it may mean.
+        settings: String,
     },
     /// The numbers make no structure.
     #[error("block `{block}` (line {line}) is no crystal structure")]

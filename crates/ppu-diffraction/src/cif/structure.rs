@@ -4,21 +4,17 @@ use std::f64::consts::PI;
 use super::CifError;
 use super::elements::{self, Symbol};
 use super::number::{self, Uncertain};
+use super::symmetry::{NUMBER_TAGS, Symmetry};
 use super::syntax::{Block, Loop, Value};
-use crate::structure::{Cell, Element, Phase, Site, SpaceGroup, StructureError};
+use crate::structure::{Cell, Element, Phase, Site, SpaceGroup};
 
 /// The largest asymmetric unit that is read; powder work on a larger one is not this crate's.
 const MOST_SITES: usize = 4096;
-/// Files list an operation for each lattice point of the cell, at most 192.
-const MOST_OPERATORS: usize = 192;
 /// Amounts that differ by more than this from the stated formula are pointed out.
 const FORMULA_TOLERANCE: f64 = 0.03;
 /// Messages quote this many characters of a value.
 const QUOTED: usize = 40;
 
-const OPERATOR_TAGS: [&str; 3] =
-    ["_space_group_symop_operation_xyz", "_symmetry_equiv_pos_as_xyz", "_space_group_symop.operation_xyz"];
-const NAME_TAGS: [&str; 2] = ["_space_group_name_h-m_alt", "_symmetry_space_group_name_h-m"];
 const LABEL: &str = "_atom_site_label";
 const TYPE: &str = "_atom_site_type_symbol";
 const FRACTION: [&str; 3] = ["_atom_site_fract_x", "_atom_site_fract_y", "_atom_site_fract_z"];
@@ -61,17 +57,21 @@ pub(super) fn is_structure(block: &Block<'_>) -> bool {
 pub(super) fn build(block: &Block<'_>) -> Result<Structure, CifError> {
     let mut warnings = Vec::new();
     let (cell, cell_uncertainty) = cell(block)?;
-    let group = space_group(block, &mut warnings)?;
+    let symmetry = Symmetry::read(block, &cell, &mut warnings)?;
     let formula = block.item(&["_chemical_formula_sum"]).and_then(|(_, value)| value.known());
     let amounts = formula.and_then(elements::formula);
     let (sites, displacements) = sites(block, &cell, amounts.as_deref(), &mut warnings)?;
     let source = |source| CifError::Structure { block: block.name.to_owned(), line: block.line, source };
-    let phase = Phase::new(&name(block), cell, group, sites).map_err(source)?;
-    if let Some(amounts) = &amounts {
-        compare_formula(&phase, amounts, &mut warnings);
+    let build = |group: SpaceGroup| Phase::new(&name(block), cell, group, sites.clone()).map_err(source);
+    let units = block.item(&["_cell_formula_units_z"]).and_then(|(_, value)| number::parse(value.text));
+    let agrees = |phase: &Phase| {
+        amounts.as_ref().is_none_or(|amounts| agreement(phase, amounts, units.map(|units| units.value)).is_ok())
+    };
+    let phase = symmetry.phase(build, agrees, &mut warnings)?;
+    if let Some(Err(contents)) = amounts.as_ref().map(|amounts| agreement(&phase, amounts, None)) {
+        warnings.push(format!("the cell holds {contents}, which is not the stated formula"));
     }
-    let number_tags = ["_space_group_it_number", "_symmetry_int_tables_number"];
-    let space_group_number = block.item(&number_tags).and_then(|(_, value)| value.text.trim().parse().ok());
+    let space_group_number = block.item(&NUMBER_TAGS).and_then(|(_, value)| value.text.trim().parse().ok());
     Ok(Structure {
         block: block.name.to_owned(),
         phase,
@@ -113,42 +113,6 @@ fn cell(block: &Block<'_>) -> Result<(Cell, [Option<f64>; 6]), CifError> {
     }
     let [a, b, c, alpha, beta, gamma] = numbers;
     Ok((Cell { a, b, c, alpha, beta, gamma }, uncertainty))
-}
-
-fn space_group(block: &Block<'_>, warnings: &mut Vec<String>) -> Result<SpaceGroup, CifError> {
-    let name = block.item(&NAME_TAGS).and_then(|(_, value)| value.known()).unwrap_or("unnamed");
-    if let Some(table) = block.table(&OPERATOR_TAGS) {
-        let column = table.column(&OPERATOR_TAGS).expect("the loop was chosen for this column");
-        let values: Vec<Value<'_>> = table.rows().map(|row| row[column]).collect();
-        return from_operators(name, &table.tags[column], &values, table.line, warnings);
-    }
-    if let Some((tag, value)) = block.item(&OPERATOR_TAGS) {
-        return from_operators(name, tag, &[value], value.line, warnings);
-    }
-    Err(CifError::Missing { block: block.name.to_owned(), line: block.line, tag: OPERATOR_TAGS[0] })
-}
-
-fn from_operators(
-    name: &str,
-    tag: &str,
-    values: &[Value<'_>],
-    line: usize,
-    warnings: &mut Vec<String>,
-) -> Result<SpaceGroup, CifError> {
-    if values.len() > MOST_OPERATORS {
-        return Err(CifError::TooMuch { line, tag: OPERATOR_TAGS[0], rows: values.len(), most: MOST_OPERATORS });
-    }
-    for value in values {
-        let symmetry = |source| CifError::Symmetry { line: value.line, tag: tag.to_owned(), source };
-        crate::structure::Operator::parse(value.text).map_err(symmetry)?;
-    }
-    let texts: Vec<&str> = values.iter().map(|value| value.text).collect();
-    let symmetry = |source: StructureError| CifError::Symmetry { line, tag: tag.to_owned(), source };
-    let group = SpaceGroup::from_operators(name, &texts).map_err(symmetry)?;
-    if group.operators().len() != texts.len() {
-        warnings.push(format!("the file lists {} symmetry operations of {}", texts.len(), group.operators().len()));
-    }
-    Ok(group)
 }
 
 fn bad_number(tag: &str, value: &Value<'_>) -> CifError {
@@ -339,8 +303,9 @@ impl<'b, 'a> Anisotropic<'b, 'a> {
     }
 }
 
-/// Atoms on the sites against the formula, which must agree up to the number of formula units.
-fn compare_formula(phase: &Phase, amounts: &[(String, f64)], warnings: &mut Vec<String>) {
+/// Atoms on the sites against the formula, which must agree up to the number of formula units, or in it too where it is
+/// given; what the cell holds when they do not. Some programs state the contents of the whole cell as the formula.
+fn agreement(phase: &Phase, amounts: &[(String, f64)], units: Option<f64>) -> Result<(), String> {
     let contents: Vec<(f64, f64)> = amounts
         .iter()
         .map(|(symbol, amount)| {
@@ -349,11 +314,19 @@ fn compare_formula(phase: &Phase, amounts: &[(String, f64)], warnings: &mut Vec<
         })
         .collect();
     let (stated, found): (f64, f64) = contents.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0, sum.1 + pair.1));
-    let units = found / stated;
-    let strange = |(amount, atoms): &(f64, f64)| (atoms - amount * units).abs() > FORMULA_TOLERANCE * stated * units;
-    if contents.iter().any(strange) || found <= 0.0 {
+    let strange = |units: f64| {
+        let differs =
+            |(amount, atoms): &(f64, f64)| (atoms - amount * units).abs() > FORMULA_TOLERANCE * stated * units;
+        contents.iter().any(differs)
+    };
+    let any = match units {
+        Some(units) => strange(units) && strange(1.0),
+        None => strange(found / stated),
+    };
+    if any || found <= 0.0 {
         let atoms: Vec<String> =
             amounts.iter().zip(&contents).map(|((symbol, _), (_, atoms))| format!("{symbol}{atoms:.3}")).collect();
-        warnings.push(format!("the cell holds {}, which is not the stated formula", atoms.join(" ")));
+        return Err(atoms.join(" "));
     }
+    Ok(())
 }

@@ -15,6 +15,14 @@ pub enum StructureError {
         /// The part that was not understood.
         at: String,
     },
+    /// A Hall symbol could not be read.
+    #[error("the Hall symbol `{symbol}` cannot be read at `{at}`")]
+    Hall {
+        /// The symbol.
+        symbol: String,
+        /// The part that was not understood.
+        at: String,
+    },
     /// The operators generate more than a space group can hold.
     #[error("the operators of `{group}` generate more than 192 operations, so they are no space group")]
     NotAGroup {

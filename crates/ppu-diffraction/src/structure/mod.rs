@@ -4,9 +4,11 @@ mod cell;
 mod elements;
 mod error;
 pub(crate) mod geometry;
+pub(crate) mod hall;
 mod phase;
 pub(crate) mod planes;
 pub(crate) mod reflections;
+pub(crate) mod settings;
 mod symmetry;
 #[rustfmt::skip]
 mod table;

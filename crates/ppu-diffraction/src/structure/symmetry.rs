@@ -3,7 +3,7 @@ use super::StructureError;
 /// No space group has more operations in one conventional cell than this.
 const MOST_OPERATIONS: usize = 192;
 /// Translations of space groups are multiples of 1/24; comparing in this unit makes them exact.
-const TRANSLATION_UNIT: i32 = 24;
+pub(super) const TRANSLATION_UNIT: i32 = 24;
 
 /// A symmetry operation x' = R x + t on fractional coordinates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -152,10 +152,15 @@ impl SpaceGroup {
     /// generate more than 192 others.
     pub fn from_operators(name: &str, operators: &[&str]) -> Result<Self, StructureError> {
         let generators = operators.iter().map(|text| Operator::parse(text)).collect::<Result<Vec<_>, _>>()?;
+        Self::generated(name, &generators)
+    }
+
+    /// The group that `generators` generate.
+    pub(super) fn generated(name: &str, generators: &[Operator]) -> Result<Self, StructureError> {
         let mut found = vec![Operator::IDENTITY];
         let mut next = 0;
         while next < found.len() {
-            for generator in &generators {
+            for generator in generators {
                 let product = generator.after(&found[next]);
                 if !found.contains(&product) {
                     found.push(product);

@@ -162,9 +162,8 @@ fn pairs(structure: &Structure, limits: &Limits) -> Result<Vec<Pair>, Refusal> {
     for (first, &from) in structure.fractional().iter().enumerate() {
         for (second, &to) in structure.fractional().iter().enumerate().skip(first) {
             let apart: Vector = std::array::from_fn(|axis| from[axis] - to[axis]);
-            let range = |axis: usize| {
-                (apart[axis] - reach[axis]).ceil() as i32..=(apart[axis] + reach[axis]).floor() as i32
-            };
+            let range =
+                |axis: usize| (apart[axis] - reach[axis]).ceil() as i32..=(apart[axis] + reach[axis]).floor() as i32;
             for x in range(0) {
                 for y in range(1) {
                     for z in range(2) {

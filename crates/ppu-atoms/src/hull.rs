@@ -107,10 +107,8 @@ impl Hull {
         let taking_part = self.phases.iter().enumerate().filter(|(at, phase)| Some(*at) != without && fits(phase));
         let candidates: Vec<(usize, &Phase)> = taking_part.collect();
         let column = |phase: &Phase| elements.iter().map(|&element| phase.composition.fraction(element)).collect();
-        let mut columns: Vec<Column> = candidates
-            .iter()
-            .map(|(_, phase)| Column { entries: column(phase), cost: phase.energy })
-            .collect();
+        let mut columns: Vec<Column> =
+            candidates.iter().map(|(_, phase)| Column { entries: column(phase), cost: phase.energy }).collect();
         let target: Vec<f64> = composition.iter().map(|(_, fraction)| fraction).collect();
         let first_missing = columns.len();
         for row in 0..elements.len() {
@@ -153,9 +151,9 @@ fn simplex(columns: &[Column], target: &[f64], mut basis: Vec<usize>) -> Result<
         };
         // Artificial columns may leave, but never come back.
         let gains = columns.iter().enumerate().map(|(at, column)| (at, gain(column)));
-        let mut better = gains.filter(|&(at, gain)| gain < -TOLERANCE && columns[at].cost < MISSING && !basis.contains(&at));
-        let entering =
-            if step < FAST_STEPS { better.min_by(|a, b| a.1.total_cmp(&b.1)) } else { better.next() };
+        let mut better =
+            gains.filter(|&(at, gain)| gain < -TOLERANCE && columns[at].cost < MISSING && !basis.contains(&at));
+        let entering = if step < FAST_STEPS { better.min_by(|a, b| a.1.total_cmp(&b.1)) } else { better.next() };
         let Some((entering, _)) = entering else {
             return Ok(basis.into_iter().zip(amounts).collect());
         };

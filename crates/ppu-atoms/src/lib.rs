@@ -5,12 +5,19 @@
 //! Energies carry the references of the potential's own training; compare them only after [`references`] were refitted
 //! or within one hull.
 
+pub mod composition;
 pub mod element;
 pub mod graph;
+pub mod hull;
 pub mod model;
+pub mod references;
+pub mod relax;
 pub mod structure;
+pub mod symmetry;
 pub mod weights;
+pub mod wheel;
 
+pub use composition::Composition;
 pub use element::{Element, UnknownElement};
 pub use graph::{Limits, Refusal};
 pub use model::{Chgnet, Energy, Forces};

@@ -265,10 +265,7 @@ mod tests {
         let fitted = References::fit(&rows, &FitSettings::default()).unwrap();
         assert_eq!(fitted.samples(), rows.len() - 1);
         assert_eq!(fitted.predict(&rare, -5.0), Err(ReferencesError::NoReference(element(92))));
-        assert!(matches!(
-            References::fit(&rows[..4], &FitSettings::default()),
-            Err(ReferencesError::TooFew { .. })
-        ));
+        assert!(matches!(References::fit(&rows[..4], &FitSettings::default()), Err(ReferencesError::TooFew { .. })));
         rows[3].energy = f64::NAN;
         assert_eq!(References::fit(&rows, &FitSettings::default()), Err(ReferencesError::NotFinite(3)));
     }

@@ -222,10 +222,7 @@ mod tests {
         let iron = Element::from_number(26).unwrap();
         let cube = Lattice::cubic(3.0);
         assert_eq!(Structure::new(cube, vec![], vec![]), Err(StructureError::Empty));
-        assert_eq!(
-            Structure::new(cube, vec![iron], vec![]),
-            Err(StructureError::Lengths { species: 1, positions: 0 })
-        );
+        assert_eq!(Structure::new(cube, vec![iron], vec![]), Err(StructureError::Lengths { species: 1, positions: 0 }));
         assert_eq!(Structure::new(cube, vec![iron], vec![[f64::NAN; 3]]), Err(StructureError::NotFinite));
         assert!(matches!(
             Structure::new(Lattice([[1.0; 3]; 3]), vec![iron], vec![[0.0; 3]]),

@@ -92,12 +92,9 @@ fn rotation_turns_forces_and_nothing_else() {
     let start = crystal();
     let (sine, cosine) = 0.7f64.sin_cos();
     let turn = |v: [f64; 3]| [cosine * v[0] - sine * v[2], v[1], sine * v[0] + cosine * v[2]];
-    let turned = Structure::new(
-        Lattice(start.lattice().0.map(turn)),
-        start.species().to_vec(),
-        start.fractional().to_vec(),
-    )
-    .unwrap();
+    let turned =
+        Structure::new(Lattice(start.lattice().0.map(turn)), start.species().to_vec(), start.fractional().to_vec())
+            .unwrap();
     let (plain, found) = (model.forces(&start).unwrap(), model.forces(&turned).unwrap());
     assert!((plain.energy.total - found.energy.total).abs() < 1e-9);
     for (force, other) in plain.forces.iter().zip(&found.forces) {

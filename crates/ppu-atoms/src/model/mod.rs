@@ -162,7 +162,8 @@ impl<T: Real> Chgnet<T> {
             atoms: embedded(&network.atom_gates, &basis.atoms),
             bonds: embedded(&network.bond_gates, &basis.bonds),
         };
-        let atoms = graph.species.iter().flat_map(|element| kernels::row(&network.atom_embedding, element.index(), WIDTH));
+        let atoms =
+            graph.species.iter().flat_map(|element| kernels::row(&network.atom_embedding, element.index(), WIDTH));
         let mut features = Features {
             atoms: atoms.copied().collect(),
             bonds: embedded(&network.bond_embedding, &basis.atoms),
@@ -204,8 +205,7 @@ impl<T: Real> Chgnet<T> {
             bonds: vec![T::ZERO; graph.bonds() * WIDTH],
             angles: vec![T::ZERO; graph.angles.len() * WIDTH],
         };
-        let mut by_gates =
-            Gates { atoms: vec![T::ZERO; gates.atoms.len()], bonds: vec![T::ZERO; gates.bonds.len()] };
+        let mut by_gates = Gates { atoms: vec![T::ZERO; gates.atoms.len()], bonds: vec![T::ZERO; gates.bonds.len()] };
         let tapes = &passed.atom_tapes;
         network.atom_convolutions[BLOCKS].reverse(graph, gates, &tapes[BLOCKS], &mut by, &mut by_gates);
         for block in (0..BLOCKS).rev() {
@@ -218,12 +218,8 @@ impl<T: Real> Chgnet<T> {
         }
         let stride = network.bond_embedding.reverse.columns();
         let rows = |gradient: &[T]| vec![T::ZERO; gradient.len() / WIDTH * stride];
-        let mut by_basis = BasisGradients {
-            stride,
-            atoms: rows(&by.bonds),
-            bonds: rows(&by_gates.bonds),
-            angles: rows(&by.angles),
-        };
+        let mut by_basis =
+            BasisGradients { stride, atoms: rows(&by.bonds), bonds: rows(&by_gates.bonds), angles: rows(&by.angles) };
         network.bond_embedding.reverse.add_product(&by.bonds, &mut by_basis.atoms);
         network.atom_gates.reverse.add_product(&by_gates.atoms, &mut by_basis.atoms);
         network.bond_gates.reverse.add_product(&by_gates.bonds, &mut by_basis.bonds);

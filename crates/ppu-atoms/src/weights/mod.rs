@@ -66,10 +66,7 @@ impl Weights {
     ///
     /// # Errors
     /// [`WeightsError`] names the first tensor that is missing, unknown, of another shape, or not finite.
-    pub fn new(
-        tensors: BTreeMap<String, Tensor>,
-        metadata: BTreeMap<String, String>,
-    ) -> Result<Self, WeightsError> {
+    pub fn new(tensors: BTreeMap<String, Tensor>, metadata: BTreeMap<String, String>) -> Result<Self, WeightsError> {
         let layout = layout();
         for (name, expected) in &layout {
             let tensor = tensors.get(name).ok_or_else(|| WeightsError::Missing(name.clone()))?;

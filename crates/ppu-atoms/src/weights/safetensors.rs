@@ -58,10 +58,7 @@ impl Weights {
         for (name, tensor) in &self.tensors {
             let start = end;
             end += 4 * tensor.values.len();
-            header.insert(
-                name.clone(),
-                json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]}),
-            );
+            header.insert(name.clone(), json!({"dtype": "F32", "shape": tensor.shape, "data_offsets": [start, end]}));
         }
         let mut header = Value::Object(header).to_string().into_bytes();
         // Spaces up to a multiple of eight: readers may map the numbers in place.

@@ -57,9 +57,7 @@ impl Head {
     pub fn member(self) -> &'static str {
         match self {
             Head::Pbe => "chgnet/pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar",
-            Head::R2scan => {
-                "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar"
-            }
+            Head::R2scan => "chgnet/pretrained/r2scan/chgnet_r2scan_transfer_learning_e15f36s161m23.pth.tar",
         }
     }
 

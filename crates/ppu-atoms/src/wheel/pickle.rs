@@ -242,11 +242,13 @@ impl<'a> Reader<'a> {
         let wrong = PickleError::Values(self.at);
         let Value::Tuple(parts) = self.pop()? else { return Err(wrong) };
         match parts.as_slice() {
-            [Value::Text(kind), Value::Name(Name::FloatStorage), Value::Text(name), Value::Text(_), Value::Whole(_)]
-                if &**kind == "storage" =>
-            {
-                Ok(Value::Storage(name.clone()))
-            }
+            [
+                Value::Text(kind),
+                Value::Name(Name::FloatStorage),
+                Value::Text(name),
+                Value::Text(_),
+                Value::Whole(_),
+            ] if &**kind == "storage" => Ok(Value::Storage(name.clone())),
             _ => Err(wrong),
         }
     }

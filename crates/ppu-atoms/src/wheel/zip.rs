@@ -155,7 +155,9 @@ pub(super) fn stored(members: &[(&str, &[u8])]) -> Vec<u8> {
         let length = (data.len() as u32).to_le_bytes();
         let sizes = [crc32(data).to_le_bytes(), length, length].concat();
         let name_length = (name.len() as u16).to_le_bytes();
-        bytes.extend([b"PK\x03\x04".as_slice(), &[0; 10], &sizes, &name_length, &[0; 2], name.as_bytes(), data].concat());
+        bytes.extend(
+            [b"PK\x03\x04".as_slice(), &[0; 10], &sizes, &name_length, &[0; 2], name.as_bytes(), data].concat(),
+        );
         let entry = [b"PK\x01\x02".as_slice(), &[0; 12], &sizes, &name_length, &[0; 12], &offset.to_le_bytes()];
         directory.extend([entry.concat().as_slice(), name.as_bytes()].concat());
     }

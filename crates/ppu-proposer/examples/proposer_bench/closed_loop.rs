@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ppu_proposer::crystal::{
-    Assessment, Background, CampaignSettings, ExchangeSettings, IonExchange, Listed, Parent, Perovskite,
+    Assessment, Background, Campaign, CampaignSettings, ExchangeSettings, IonExchange, Listed, Parent, Perovskite,
     PerovskiteRules, Policy, ReferenceSet, ReplayLab, SubstitutionTable, descriptors, rule_features, run_campaign,
 };
 use ppu_twin::rules::{Element, Formula};
@@ -63,12 +63,15 @@ pub(crate) fn run(lab: &ReplayLab, settings: &Settings) -> Result<Vec<Bar>, Prob
         ));
     }
     let mut bars = Vec::new();
-    for (name, policy) in policies {
+    for (name, policy) in policies.into_iter().filter(|(name, _)| name.contains(&settings.policy)) {
         let found = each_seed(settings.seeds, settings.threads, |seed| {
             let started = Instant::now();
             let done = run_campaign(lab, policy, background, &campaign, seed).map_err(|error| error.to_string())?;
             let at = done.found_at(lab, &campaign.target);
             let get = |count: usize| at.get(count - 1).map_or(f64::INFINITY, |at| *at as f64);
+            if seed == 0 {
+                example(&done);
+            }
             let refused = done.rounds.iter().filter(|round| !round.refused.is_empty()).count();
             Ok(Found {
                 half: get(targets.len().div_ceil(2)),
@@ -81,6 +84,22 @@ pub(crate) fn run(lab: &ReplayLab, settings: &Settings) -> Result<Vec<Bar>, Prob
         bars.extend(report(name, &found, (half, all)));
     }
     Ok(bars)
+}
+
+/// What a person would see of one round.
+fn example(done: &Campaign) {
+    for round in done.rounds.iter().skip(1).step_by(6) {
+        let Some(figures) = &round.figures else { continue };
+        let first = round.proposals.first().map(|one| one.reason.as_str()).unwrap_or_default();
+        let refused: Vec<String> = round.refused.iter().map(ToString::to_string).collect();
+        eprintln!(
+            "  beta {:.2}, {:.2} nats, sd {:.2}: {first} {}",
+            figures.beta,
+            figures.information,
+            figures.ln_z.sd,
+            refused.join("; ")
+        );
+    }
 }
 
 fn report(name: &str, found: &[Found], (chance_half, chance_all): (f64, f64)) -> Vec<Bar> {

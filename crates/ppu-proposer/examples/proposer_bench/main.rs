@@ -43,6 +43,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) seeds: usize,
     pub(crate) threads: usize,
+    /// Only policies whose name contains this.
+    pub(crate) policy: String,
 }
 
 /// Parts in the order of `cargo xtask bench proposer`; without a name all are run.
@@ -50,7 +52,7 @@ const PARTS: [&str; 3] = ["smc-synthetic", "smc-perov5", "loop"];
 
 fn main() -> Result<(), Problem> {
     let data = std::env::var_os("PPU_REFERENCE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
-    let mut settings = Settings { data, seeds: 50, threads: 1 };
+    let mut settings = Settings { data, seeds: 50, threads: 1, policy: String::new() };
     let mut parts = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -60,6 +62,7 @@ fn main() -> Result<(), Problem> {
             "--data" => settings.data = PathBuf::from(value()?),
             "--seeds" => settings.seeds = number(value()?)?.max(1),
             "--threads" => settings.threads = number(value()?)?.max(1),
+            "--policy" => settings.policy = value()?,
             _ => parts.push(argument),
         }
     }

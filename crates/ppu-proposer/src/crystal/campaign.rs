@@ -14,7 +14,7 @@ use crate::anneal::{AnnealRefusal, FactorTable, Figures, StudyError, stream};
 use crate::contract::LogDensity;
 
 /// Observations that the surrogate is conditioned on; a factorisation costs O(n³).
-const REMEMBERED: usize = 240;
+const REMEMBERED: usize = 160;
 /// Observations before a surrogate is asked at all.
 const LEAST_OBSERVED: usize = 10;
 /// Gaps above this are all alike to the search, eV.
@@ -43,7 +43,7 @@ pub struct CampaignSettings {
     pub batch: usize,
     /// From this many evaluations on, rounds are three times as large, which saves fits and nothing else.
     pub patient_until: usize,
-    /// Evaluations before it ends without all targets.
+    /// Evaluations that are steered. What is left then is taken in the order of the last beliefs, without learning more.
     pub most: usize,
     /// The target.
     pub target: Target,
@@ -54,7 +54,7 @@ pub struct CampaignSettings {
 impl Default for CampaignSettings {
     fn default() -> Self {
         let (target, steer) = (Target::default(), SteerSettings::default());
-        CampaignSettings { batch: 10, patient_until: 200, most: 1000, target, steer }
+        CampaignSettings { batch: 10, patient_until: 200, most: 400, target, steer }
     }
 }
 
@@ -88,7 +88,7 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// Evaluations that it took to find 1, 2, … of the targets; shorter than the targets where it ended before.
+    /// Evaluations that it took to find 1, 2, … of the targets.
     pub fn found_at(&self, lab: &ReplayLab, target: &Target) -> Vec<usize> {
         let hits = self.order.iter().enumerate().filter(|(_, row)| lab.meets(**row, target));
         hits.map(|(at, _)| at + 1).collect()
@@ -114,7 +114,7 @@ pub enum CampaignError {
     },
 }
 
-/// Runs one campaign until all targets are found or the evaluations are spent. Same arguments, same bits.
+/// Runs one campaign until all targets are found. Same arguments, same bits.
 pub fn run_campaign(
     lab: &ReplayLab,
     policy: Policy<'_>,
@@ -169,6 +169,12 @@ pub fn run_campaign(
         }
         campaign.rounds.push(round);
     }
+    if found < wanted && !campaign.order.is_empty() {
+        let energies = surrogate.learn(lab, &campaign.order, &settings.target)?.energies(&settings.target);
+        let mut rest: Vec<usize> = (0..rows).filter(|row| !taken.contains(row)).collect();
+        rest.sort_by(|a, b| energies[*a].total_cmp(&energies[*b]).then(prior.log_q[*b].total_cmp(&prior.log_q[*a])));
+        campaign.order.extend(rest);
+    }
     Ok(campaign)
 }
 
@@ -197,7 +203,7 @@ fn next_round(
         let proposals = explained(lab, prior, background, &picks, None, 0.0, asked);
         return Ok(Round { proposals, figures: None, refused: Vec::new() });
     }
-    let beliefs = surrogate.learn(lab, order)?;
+    let beliefs = surrogate.learn(lab, order, &settings.target)?;
     let energies = beliefs.energies(&settings.target);
     let own = asked.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(asked.round);
     let ask = (asked.batch, beliefs.correlation, own);
@@ -270,7 +276,7 @@ impl<'a> Surrogate<'a> {
         Surrogate { features, flat: features.concat(), hyper: None, fitted_at: 0 }
     }
 
-    fn learn(&mut self, lab: &ReplayLab, order: &[usize]) -> Result<Beliefs, CampaignError> {
+    fn learn(&mut self, lab: &ReplayLab, order: &[usize], target: &Target) -> Result<Beliefs, CampaignError> {
         let rows = remembered(lab, order);
         let points: Vec<Vec<f64>> = rows.iter().map(|row| self.features[*row].clone()).collect();
         let heat: Vec<f64> = rows.iter().map(|row| lab.heat[*row]).collect();
@@ -296,8 +302,17 @@ impl<'a> Surrogate<'a> {
             model.predict_rows(&self.flat, &mut out);
             out
         };
-        let found =
-            Beliefs { heat: beliefs(&heat_model), gap: beliefs(&gap_model), correlation: correlation(&left_out) };
+        // Half a success is added to each, so that what was never met is not impossible.
+        let share = |met: &dyn Fn(usize) -> bool| {
+            (0.5 + order.iter().filter(|row| met(**row)).count() as f64) / (1.0 + order.len() as f64)
+        };
+        let gap_met = |row: usize| (target.gap.0..=target.gap.1).contains(&lab.gap[row]);
+        let found = Beliefs {
+            heat: beliefs(&heat_model),
+            gap: beliefs(&gap_model),
+            frequency: (share(&|row| lab.heat[row] < target.heat_below), share(&gap_met)),
+            correlation: correlation(&left_out),
+        };
         self.hyper = Some((heat_model.hyperparameters().clone(), gap_model.hyperparameters().clone()));
         Ok(found)
     }

@@ -28,7 +28,7 @@ pub fn rule_features(assessed: &Assessment) -> Vec<f64> {
     let factors = assessed.factors.as_ref().and_then(|found| found.as_ref().ok());
     let tolerance = factors.map_or(0.5, |found| ((found.tolerance - 0.6) / 0.7).clamp(0.0, 1.0));
     let octahedral = factors.map_or(0.4, |found| found.octahedral.clamp(0.0, 1.0));
-    let probability = factors.map_or(0.1, |found| found.probability);
+    let probability = factors.map_or(0.1, |found| if found.swapped { 0.0 } else { found.probability });
     let parity = if assessed.even_electrons { 1.0 } else { 0.0 };
     vec![usual, charge(0), charge(1), probability, tolerance, octahedral, parity]
 }

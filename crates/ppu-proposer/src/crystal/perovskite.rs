@@ -104,7 +104,12 @@ impl PerovskiteRules {
         };
         let anions = [(ions[2], 1), (ions[3], 1), (ions[4], 1)];
         let factors = perovskite_factors(ions[0], ions[1], &anions, self.radius);
-        let tau_weight = factors.as_ref().map_or(self.tau_unknown, |found| self.tau_floor + found.probability);
+        // A small A belongs on B: what tau then says is about the decoration with both exchanged.
+        let tau_weight = match &factors {
+            Ok(found) if found.swapped => self.tau_floor,
+            Ok(found) => self.tau_floor + found.probability,
+            Err(_) => self.tau_unknown,
+        };
         let parity = if even_electrons { 1.0 } else { self.odd_electrons };
         let geometry = match &factors {
             Ok(found) => format!("tau {:.2}, tolerance factor {:.2}", found.tau, found.tolerance),

@@ -17,6 +17,10 @@ use ppu_optimizer::normal::cumulative;
 /// Probabilities below this are one and the same to the search; it bounds U.
 const LEAST_PROBABILITY: f64 = 1e-6;
 
+/// Share of a probability that is the plain frequency so far: a model that has seen metals alone is sure that there is nothing
+/// else, and wrong.
+const DOUBT: f64 = 0.1;
+
 /// How a round is annealed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SteerSettings {
@@ -36,7 +40,7 @@ pub struct SteerSettings {
 
 impl Default for SteerSettings {
     fn default() -> Self {
-        SteerSettings { particles: 256, populations: 8, moves: 5, tolerance: 2.0, defence: 0.1, diversity: 4.0 }
+        SteerSettings { particles: 512, populations: 8, moves: 5, tolerance: 2.0, defence: 0.1, diversity: 4.0 }
     }
 }
 
@@ -47,6 +51,8 @@ pub struct Beliefs {
     pub heat: Vec<(f64, f64)>,
     /// Gap.
     pub gap: Vec<(f64, f64)>,
+    /// How often heat and gap were met so far, each by itself.
+    pub frequency: (f64, f64),
     /// Correlation of its leave-one-out predictions with what was found.
     pub correlation: f64,
 }
@@ -55,8 +61,10 @@ impl Beliefs {
     /// U = −ln P(target), in nats; heat and gap are taken to be independent and normal.
     pub fn energies(&self, target: &Target) -> Vec<f64> {
         let below = |limit: f64, (mean, sd): (f64, f64)| cumulative((limit - mean) / sd.max(1e-9));
+        let doubted = |model: f64, frequency: f64| (1.0 - DOUBT) * model + DOUBT * frequency;
         let probability = |(heat, gap): (&(f64, f64), &(f64, f64))| {
-            below(target.heat_below, *heat) * (below(target.gap.1, *gap) - below(target.gap.0, *gap))
+            let stable = doubted(below(target.heat_below, *heat), self.frequency.0);
+            stable * doubted(below(target.gap.1, *gap) - below(target.gap.0, *gap), self.frequency.1)
         };
         let energy = |probability: f64| -probability.max(LEAST_PROBABILITY).ln();
         self.heat.iter().zip(&self.gap).map(probability).map(energy).collect()
@@ -104,7 +112,7 @@ pub fn steer(
     let schedule = Schedule {
         particles: settings.particles,
         moves: settings.moves,
-        conditional_ess: 0.9,
+        conditional_ess: 0.95,
         max_beta: 20.0,
         budget: budget.nats.min(diverse),
     };

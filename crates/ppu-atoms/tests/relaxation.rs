@@ -63,7 +63,7 @@ fn tight() -> RelaxSettings {
 fn face_centred(edge: f64) -> f64 {
     let primitive =
         Lattice([[0.0, edge / 2.0, edge / 2.0], [edge / 2.0, 0.0, edge / 2.0], [edge / 2.0, edge / 2.0, 0.0]]);
-    POTENTIAL.forces(&structure(primitive, &[("Cu", [0.0; 3])])).unwrap().energy.total
+    POTENTIAL.forces(&structure(primitive, &[("Cu", [0.0; 3])])).expect("copper has neighbours").energy.total
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! The weights are not part of this repository. `PPU_CHGNET_WEIGHTS` names a wheel of chgnet 0.4.2
 //! (`pip download chgnet==0.4.2 --no-deps`) or a converted file; without it these tests say that they checked nothing.
 #![allow(clippy::disallowed_methods, reason = "where the weights are is said by the environment")]
+#![allow(clippy::unwrap_used, reason = "helpers of tests may fail the test")]
+#![allow(clippy::print_stdout, reason = "a test that checks nothing says so")]
 
 mod support;
 
@@ -92,7 +94,8 @@ fn twenty_structures_agree_with_the_package() {
 fn in_double_precision_the_agreement_is_complete() {
     let Some(trained) = trained() else { return };
     for (head, weights) in &trained {
-        agree::<f64>(head, weights, &Tolerance { energy: 2e-7, others: 2e-6, stress: 2e-5 });
+        // The package adds its element references in single precision, and the file is rounded.
+        agree::<f64>(head, weights, &Tolerance { energy: 2e-6, others: 2e-6, stress: 2e-5 });
     }
 }
 

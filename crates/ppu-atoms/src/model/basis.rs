@@ -129,9 +129,8 @@ impl<T: Real> Basis<T> {
             // The cosine changes with what is perpendicular to an edge, and the more the shorter the edge is.
             for (place, own, other) in [(angle.first, first, second), (angle.second, second, first)] {
                 let scale = slope / graph.bond_lengths[own.bond];
-                for axis in 0..3 {
-                    gradients[place][axis] += scale * (other.direction[axis] - cosine * own.direction[axis]);
-                }
+                let across = other.direction.iter().zip(own.direction).map(|(other, own)| other - cosine * own);
+                gradients[place].iter_mut().zip(across).for_each(|(value, part)| *value += scale * part);
             }
         }
         gradients

@@ -2,6 +2,7 @@
 //! side, and its reverse pass with respect to the input.
 
 use super::kernels::{DOUBLE, Panels, WIDTH, normalise, normalise_back, row, row_mut};
+use super::pool::Pool;
 use super::real::Real;
 use crate::weights::Weights;
 
@@ -41,16 +42,22 @@ pub(super) struct Tape<T> {
 }
 
 impl<T: Real> Tape<T> {
-    pub(super) fn new(rows: usize, keep: bool) -> Self {
+    /// Room for so many rows. Every row is written by the forward pass before the reverse pass reads it.
+    pub(super) fn new(rows: usize, keep: bool, pool: &Pool<T>) -> Self {
         let rows = if keep { rows } else { TILE.min(rows) };
         Self {
             keep,
-            activation: vec![T::ZERO; rows * DOUBLE],
-            normed: vec![T::ZERO; rows * DOUBLE],
-            inverse_sd: vec![T::ZERO; rows * 2],
-            slopes: vec![T::ZERO; rows * DOUBLE],
-            messages: vec![T::ZERO; rows * WIDTH],
+            activation: pool.take(rows * DOUBLE),
+            normed: pool.take(rows * DOUBLE),
+            inverse_sd: pool.take(rows * 2),
+            slopes: pool.take(rows * DOUBLE),
+            messages: pool.take(rows * WIDTH),
         }
+    }
+
+    /// Gives the room back.
+    pub(super) fn release(self, pool: &Pool<T>) {
+        pool.give([self.activation, self.normed, self.inverse_sd, self.slopes, self.messages]);
     }
 
     /// Where the row of an edge or angle stands.

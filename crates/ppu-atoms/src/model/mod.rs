@@ -6,6 +6,7 @@ mod convolution;
 mod gated;
 mod kernels;
 mod network;
+mod pool;
 mod readout;
 mod real;
 
@@ -19,6 +20,7 @@ use convolution::{Features, Gates};
 use gated::Tape;
 use kernels::WIDTH;
 use network::Network;
+use pool::Pool;
 
 /// 1 eV/Å³ in GPa.
 pub const GPA_PER_EV_PER_CUBIC_ANGSTROM: f64 = 160.217_662_08;
@@ -29,6 +31,7 @@ pub struct Chgnet<T: Real = f32> {
     network: Network<T>,
     limits: Limits,
     digest: String,
+    pool: Pool<T>,
 }
 
 /// Work of one evaluation. Edges and angles, not atoms, set the cost.
@@ -89,11 +92,24 @@ struct Passed<T> {
     atoms: Vec<T>,
 }
 
+impl<T: Real> Passed<T> {
+    fn release(self, pool: &Pool<T>) {
+        for tape in self.atom_tapes.into_iter().chain(self.bond_tapes).chain(self.angle_tapes) {
+            tape.release(pool);
+        }
+    }
+}
+
 impl<T: Real> Chgnet<T> {
     /// The potential with the given weights and the default [`Limits`].
     #[must_use]
     pub fn new(weights: &Weights) -> Self {
-        Self { network: Network::new(weights), limits: Limits::default(), digest: weights.digest() }
+        Self {
+            network: Network::new(weights),
+            limits: Limits::default(),
+            digest: weights.digest(),
+            pool: Pool::default(),
+        }
     }
 
     /// The same with other limits.
@@ -114,7 +130,9 @@ impl<T: Real> Chgnet<T> {
     /// [`Refusal`] for structures outside the potential's domain.
     pub fn energy(&self, structure: &Structure) -> Result<Energy, Refusal> {
         let graph = Graph::new(structure, &self.limits)?;
-        Ok(self.forward(&graph, false)?.0)
+        let (energy, passed) = self.forward(&graph, false)?;
+        passed.release(&self.pool);
+        Ok(energy)
     }
 
     /// Energy, magnetic moments, forces and stress.
@@ -126,6 +144,7 @@ impl<T: Real> Chgnet<T> {
         let (mut energy, passed) = self.forward(&graph, true)?;
         energy.work.gradients = 1;
         let gradients = self.reverse(&graph, &passed);
+        passed.release(&self.pool);
         let mut forces = vec![[0.0; 3]; graph.atoms()];
         let mut stress_gpa = [[0.0; 3]; 3];
         let scale = GPA_PER_EV_PER_CUBIC_ANGSTROM / structure.lattice().volume();
@@ -169,7 +188,8 @@ impl<T: Real> Chgnet<T> {
             bonds: embedded(&network.bond_embedding, &basis.atoms),
             angles: embedded(&network.angle_embedding, &basis.angles),
         };
-        let tapes = |count: usize, rows: usize| (0..count).map(|_| Tape::new(rows, keep)).collect::<Vec<_>>();
+        let tapes =
+            |count: usize, rows: usize| (0..count).map(|_| Tape::new(rows, keep, &self.pool)).collect::<Vec<_>>();
         let mut atom_tapes = tapes(BLOCKS + 1, graph.edges.len());
         let mut bond_tapes = tapes(BLOCKS, graph.angles.len());
         let mut angle_tapes = tapes(BLOCKS - 1, graph.angles.len());

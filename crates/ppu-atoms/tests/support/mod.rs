@@ -1,5 +1,6 @@
 //! Structures and a seeded generator that the tests share.
 #![allow(dead_code, reason = "each test uses its own part")]
+#![allow(clippy::unwrap_used, reason = "what the tests read is known; a benchmark shares it")]
 
 use ppu_atoms::{Lattice, Structure};
 

@@ -6,12 +6,16 @@
 //!
 //! Everything is pure and deterministic. The twin is built from published relations alone.
 
+mod atomistic;
 mod contract;
 mod correction;
 mod film;
 mod geometry;
 pub mod rules;
 
+pub use atomistic::{
+    AtomisticEvaluation, AtomisticProvenance, AtomisticRefusal, AtomisticStage, AtomisticTwin, HullDistance,
+};
 pub use contract::{
     Evaluation, Fidelity, FidelityDescription, ObservableDescription, Predicted, Twin, TwinProvenance, TwinRefusal,
     Work,

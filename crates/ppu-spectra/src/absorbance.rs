@@ -6,6 +6,8 @@ use crate::raw::{Detector, Exposure, RawError, check_axis};
 const LAMP_SIGMAS: f64 = 10.0;
 /// A sample that passes less light than this many standard deviations is opaque here.
 const OPAQUE_SIGMAS: f64 = 3.0;
+/// A reflectance below this is stray light.
+const LEAST_REFLECTANCE: f64 = 1e-3;
 /// Fewest good pixels that make a spectrum.
 const FEWEST_GOOD: usize = 32;
 
@@ -59,6 +61,7 @@ pub struct Absorbance {
     points: Vec<Point>,
     excluded: Vec<(f64, Excluded)>,
     wavelength_u_nm: f64,
+    proxy: bool,
 }
 
 impl Absorbance {
@@ -81,7 +84,40 @@ impl Absorbance {
         if !(wavelength_u_nm >= 0.0 && wavelength_u_nm.is_finite()) {
             return Err(RawError::Setting { what: "wavelength uncertainty (nm)", value: wavelength_u_nm }.into());
         }
-        Ok(Self { points, excluded: Vec::new(), wavelength_u_nm })
+        Ok(Self { points, excluded: Vec::new(), wavelength_u_nm, proxy: false })
+    }
+
+    /// The Kubelka-Munk function (1-R)²/2R of a diffuse reflectance from 0 to 1 in place of an absorbance. It is
+    /// proportional to absorption over scattering for thick, undiluted, scattering layers; for thin films it is a monotone
+    /// proxy, and results say so. Each point is wavelength in nm, R, and the uncertainty of R.
+    ///
+    /// # Errors
+    /// As [`Absorbance::from_points`]; [`AbsorbanceError::TooFewPixels`] when hardly any R is positive.
+    pub fn from_reflectance(points: &[(f64, f64, f64)], wavelength_u_nm: f64) -> Result<Self, AbsorbanceError> {
+        let mut excluded = Vec::new();
+        let mut good = Vec::new();
+        for &(wavelength_nm, reflectance, u) in points {
+            if reflectance < LEAST_REFLECTANCE {
+                excluded.push((wavelength_nm, Excluded::Opaque));
+                continue;
+            }
+            let absorbance = (1.0 - reflectance).powi(2) / (2.0 * reflectance);
+            // |dF/dR| = |1 - R²| / 2R²; near a white standard the curvature takes over.
+            let slope = (1.0 - reflectance * reflectance).abs() / (2.0 * reflectance * reflectance);
+            let u = (slope * u).hypot(u * u / (2.0 * reflectance));
+            good.push(Point { wavelength_nm, absorbance, u });
+        }
+        if good.len() < FEWEST_GOOD {
+            let opaque = excluded.len();
+            return Err(AbsorbanceError::TooFewPixels { good: good.len(), dark: 0, saturated: 0, opaque });
+        }
+        Ok(Self { excluded, proxy: true, ..Self::from_points(good, wavelength_u_nm)? })
+    }
+
+    /// True when the values are the Kubelka-Munk function of a reflectance.
+    #[must_use]
+    pub fn is_proxy(&self) -> bool {
+        self.proxy
     }
 
     /// Good pixels by rising wavelength.
@@ -152,5 +188,5 @@ pub fn absorbance(
             opaque: count(Excluded::Opaque),
         });
     }
-    Ok(Absorbance { points, excluded, wavelength_u_nm: detector.wavelength_u_nm })
+    Ok(Absorbance { points, excluded, wavelength_u_nm: detector.wavelength_u_nm, proxy: false })
 }

@@ -8,6 +8,7 @@ mod shapes;
 use std::f64::consts::{PI, SQRT_2};
 
 use crate::{ModelError, within};
+use shapes::Row;
 
 /// α this far above the continuum edge fixes the scale: 2.8e4 cm⁻¹ at 0.3 eV, the size measured for MAPbI3.
 const SCALE_AT_EV: f64 = 0.3;
@@ -55,17 +56,33 @@ impl Edge {
         self.gap_ev + OPTICAL_GAP_OFFSET_EV + self.binding_ev
     }
 
-    /// Elliott absorption without scale and tail, at `energy_ev`, interpolated where the table of shapes reaches.
-    fn elliott(&self, energy_ev: f64) -> f64 {
+    /// Elliott absorption without scale and tail, at `energy_ev`, interpolated where the row of the table of shapes reaches.
+    fn elliott(&self, row: Option<&Row>, energy_ev: f64) -> f64 {
         let x = (energy_ev - self.continuum_edge_ev()) / self.broadening_ev;
-        let shapes = shapes::table().at(x, self.binding_ev / self.broadening_ev);
-        match shapes {
-            Some((plain, bent)) => (plain + self.broadening_ev * bent) / energy_ev,
+        match row.and_then(|row| row.at(x)) {
+            Some(value) => value.ln_plain.exp() * (1.0 + self.broadening_ev * value.bent_share) / energy_ev,
             None => self.elliott_by_quadrature(energy_ev),
         }
     }
 
-    /// The same from its integral.
+    /// Derivative of the logarithm of [`Edge::elliott`] by energy.
+    fn elliott_slope(&self, row: Option<&Row>, energy_ev: f64) -> f64 {
+        let sigma = self.broadening_ev;
+        let x = (energy_ev - self.continuum_edge_ev()) / sigma;
+        match row.and_then(|row| row.at_with_slope(x)) {
+            Some((value, slope)) => {
+                let bent = slope.bent_share / (1.0 + sigma * value.bent_share);
+                slope.ln_plain / sigma + bent - 1.0 / energy_ev
+            }
+            None => {
+                let h = 1e-4;
+                let ln = |energy: f64| self.elliott_by_quadrature(energy).max(f64::MIN_POSITIVE).ln();
+                (ln(energy_ev + h) - ln(energy_ev - h)) / (2.0 * h)
+            }
+        }
+    }
+
+    /// Elliott absorption from its integral.
     fn elliott_by_quadrature(&self, energy_ev: f64) -> f64 {
         let (edge, sigma, binding) = (self.continuum_edge_ev(), self.broadening_ev, self.binding_ev);
         let gauss = |x: f64| (-0.5 * (x / sigma).powi(2)).exp() / (sigma * SQRT_2 * PI.sqrt());
@@ -104,6 +121,8 @@ pub struct AbsorptionModel {
     scale: f64,
     join_ev: f64,
     join_ln: f64,
+    /// Shapes at the binding energy and broadening of the edge, where the table holds them.
+    row: Option<Box<Row>>,
     table: Vec<f64>,
 }
 
@@ -128,8 +147,9 @@ impl AbsorptionModel {
         within("exciton binding energy (eV)", edge.binding_ev, 1e-4, 0.3)?;
         within("Urbach energy (eV)", edge.urbach_ev, 1e-3, 0.2)?;
         within("broadening (eV)", edge.broadening_ev, 1e-3, 0.2)?;
-        let scale = SCALE_PER_CM / edge.elliott(edge.continuum_edge_ev() + SCALE_AT_EV);
-        let mut model = Self { edge, scale, join_ev: 0.0, join_ln: 0.0, table: Vec::new() };
+        let row = shapes::table().row(edge.binding_ev / edge.broadening_ev).map(Box::new);
+        let scale = SCALE_PER_CM / edge.elliott(row.as_deref(), edge.continuum_edge_ev() + SCALE_AT_EV);
+        let mut model = Self { edge, scale, join_ev: 0.0, join_ln: 0.0, row, table: Vec::new() };
         model.join_ev = model.find_join();
         model.join_ln = model.raw_ln(model.join_ev);
         Ok(model)
@@ -151,7 +171,23 @@ impl AbsorptionModel {
             return (self.join_ln + (energy_ev - self.join_ev) / self.edge.urbach_ev).exp();
         }
         let higher = (energy_ev - self.edge.continuum_edge_ev() - HIGHER_ONSET_EV).max(0.0);
-        self.tabulated_ln(energy_ev).exp() + HIGHER_PER_CM * higher * higher.sqrt()
+        let excitonic = if self.table.is_empty() {
+            self.scale * self.edge.elliott(self.row.as_deref(), energy_ev)
+        } else {
+            self.tabulated_ln(energy_ev).exp()
+        };
+        excitonic + HIGHER_PER_CM * higher * higher.sqrt()
+    }
+
+    /// What derivatives need besides the model; nothing where the table of shapes does not reach.
+    pub(crate) fn slopes(&self) -> Option<Slopes<'_>> {
+        let row = self.row.as_deref()?;
+        let by_rho = shapes::table().row_slope(self.edge.binding_ev / self.edge.broadening_ev)?;
+        let mut slopes = Slopes { model: self, row, by_rho: Box::new(by_rho), tail: [0.0; 4] };
+        // Value and slope are continuous at the join, so that its own shift does not count.
+        let [_, gap, broadening, binding] = slopes.of_ln_elliott(self.join_ev)?;
+        slopes.tail = [gap, 1.0 / self.edge.urbach_ev, broadening, binding];
+        Some(slopes)
     }
 
     /// ln of the Elliott part by four-point interpolation.
@@ -170,14 +206,12 @@ impl AbsorptionModel {
     }
 
     fn raw_ln(&self, energy_ev: f64) -> f64 {
-        (self.scale * self.edge.elliott(energy_ev)).max(f64::MIN_POSITIVE).ln()
+        (self.scale * self.edge.elliott(self.row.as_deref(), energy_ev)).max(f64::MIN_POSITIVE).ln()
     }
 
     /// The highest energy below the edge at which the logarithmic slope reaches 1/E_u: there the tail begins.
     fn find_join(&self) -> f64 {
-        let h = 1e-4;
-        let steep =
-            |energy: f64| (self.raw_ln(energy + h) - self.raw_ln(energy - h)) / (2.0 * h) >= 1.0 / self.edge.urbach_ev;
+        let steep = |energy: f64| self.edge.elliott_slope(self.row.as_deref(), energy) >= 1.0 / self.edge.urbach_ev;
         let step = 0.2 * self.edge.broadening_ev;
         let mut high = self.edge.continuum_edge_ev() + 2.0 * self.edge.broadening_ev;
         // The slope of a Gaussian flank grows without bound, so the tail begins within σ²/E_u and a few σ; the bound
@@ -199,18 +233,97 @@ impl AbsorptionModel {
     }
 }
 
+/// Derivatives of α by the parameters of the edge, the scale held.
+pub(crate) struct Slopes<'a> {
+    model: &'a AbsorptionModel,
+    row: &'a Row,
+    by_rho: Box<Row>,
+    /// Of ln α in the tail by gap, energy, ln broadening and ln binding energy.
+    tail: [f64; 4],
+}
+
+impl Slopes<'_> {
+    /// α with its derivatives by gap, ln Urbach energy, ln broadening and ln binding energy; nothing where the table of
+    /// shapes does not reach.
+    pub(crate) fn at(&self, energy_ev: f64) -> Option<(f64, [f64; 4])> {
+        let model = self.model;
+        let beyond = energy_ev - model.join_ev;
+        if beyond <= 0.0 {
+            let [gap, rise, broadening, binding] = self.tail;
+            let alpha = (model.join_ln + beyond * rise).exp();
+            return Some((alpha, [alpha * gap, -alpha * beyond * rise, alpha * broadening, alpha * binding]));
+        }
+        let [ln, gap, broadening, binding] = self.of_ln_elliott(energy_ev)?;
+        let excitonic = model.scale * ln.exp();
+        let higher = (energy_ev - model.edge.continuum_edge_ev() - HIGHER_ONSET_EV).max(0.0);
+        let by_edge = -1.5 * HIGHER_PER_CM * higher.sqrt();
+        let by_binding = excitonic * binding + by_edge * model.edge.binding_ev;
+        let alpha = excitonic + HIGHER_PER_CM * higher * higher.sqrt();
+        Some((alpha, [excitonic * gap + by_edge, 0.0, excitonic * broadening, by_binding]))
+    }
+
+    /// ln of the Elliott absorption with its derivatives by gap, ln broadening and ln binding energy.
+    fn of_ln_elliott(&self, energy_ev: f64) -> Option<[f64; 4]> {
+        let edge = &self.model.edge;
+        let sigma = edge.broadening_ev;
+        let x = (energy_ev - edge.continuum_edge_ev()) / sigma;
+        let (value, slope) = self.row.at_with_slope(x)?;
+        let rho = self.by_rho.at(x)?;
+        let whole = 1.0 + sigma * value.bent_share;
+        let by_x = slope.ln_plain + sigma * slope.bent_share / whole;
+        let by_ln_rho = rho.ln_plain + sigma * rho.bent_share / whole;
+        // x goes with 1/σ and falls with gap and binding energy, R/σ goes with both.
+        let by_broadening = -x * by_x - by_ln_rho + sigma * value.bent_share / whole;
+        let by_binding = -edge.binding_ev / sigma * by_x + by_ln_rho;
+        Some([value.ln_plain + whole.ln() - energy_ev.ln(), -by_x / sigma, by_broadening, by_binding])
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn slopes_of_the_absorption_agree_with_differences() {
+        let edge = Edge { gap_ev: 1.6, binding_ev: 0.014, urbach_ev: 0.016, broadening_ev: 0.025 };
+        let h = 1e-5;
+        let at = AbsorptionModel::without_table(edge).unwrap();
+        let slopes = at.slopes().unwrap();
+        let by = |energy: f64, change: &dyn Fn(f64) -> Edge| {
+            let value = |h: f64| {
+                let model = AbsorptionModel::without_table(change(h)).unwrap();
+                // The derivatives hold the scale.
+                model.alpha_per_cm(energy) / model.scale * at.scale
+            };
+            (value(h) - value(-h)) / (2.0 * h)
+        };
+        for step in -40..=20 {
+            let energy = 1.6 + 0.005 * f64::from(step);
+            let (alpha, found) = slopes.at(energy).unwrap();
+            assert!((alpha / at.alpha_per_cm(energy) - 1.0).abs() < 1e-9, "{energy}");
+            let wanted = [
+                by(energy, &|h| Edge { gap_ev: edge.gap_ev + h, ..edge }),
+                by(energy, &|h| Edge { urbach_ev: edge.urbach_ev * h.exp(), ..edge }),
+                by(energy, &|h| Edge { broadening_ev: edge.broadening_ev * h.exp(), ..edge }),
+                by(energy, &|h| Edge { binding_ev: edge.binding_ev * h.exp(), ..edge }),
+            ];
+            for (found, wanted) in found.into_iter().zip(wanted) {
+                assert!((found - wanted).abs() < 0.02 * wanted.abs() + 2e-3 * alpha, "{energy}: {found} {wanted}");
+            }
+        }
+    }
+
+    #[test]
     fn the_table_of_shapes_agrees_with_the_integral() {
         for (binding_ev, broadening_ev) in [(0.012, 0.025), (0.033, 0.02), (0.004, 0.03)] {
             let edge = Edge { gap_ev: 1.6, binding_ev, urbach_ev: 0.015, broadening_ev };
+            let row = shapes::table().row(binding_ev / broadening_ev).unwrap();
             for step in -60..=200 {
                 let energy = edge.continuum_edge_ev() + 0.002 * f64::from(step);
-                let (fast, slow) = (edge.elliott(energy), edge.elliott_by_quadrature(energy));
+                let (fast, slow) = (edge.elliott(Some(&row), energy), edge.elliott_by_quadrature(energy));
                 assert!((fast / slow - 1.0).abs() < 5e-4, "{edge:?} {energy}: {fast} {slow}");
+                let (fast, slow) = (edge.elliott_slope(Some(&row), energy), edge.elliott_slope(None, energy));
+                assert!((fast - slow).abs() < 5e-3 * slow.abs().max(10.0), "{edge:?} {energy}: slope {fast} {slow}");
             }
         }
     }

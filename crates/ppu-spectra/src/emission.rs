@@ -50,9 +50,81 @@ impl EmissionLine {
     }
 }
 
+/// A line with everything worked out that does not depend on energy.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LineShape {
+    peak_ev: f64,
+    /// Exponents for the sides below and above the peak: -ln 2 over the square of the half width.
+    exponents: [f64; 2],
+    sides: [f64; 2],
+    height: f64,
+}
+
+impl LineShape {
+    pub(crate) fn new(line: &EmissionLine) -> Self {
+        let sides = [1.0 + line.asymmetry, 1.0 - line.asymmetry];
+        Self {
+            peak_ev: line.peak_ev,
+            exponents: sides.map(|side| -LN_2 / (0.5 * line.fwhm_ev * side).powi(2)),
+            sides,
+            height: line.photons * 2.0 * (LN_2 / PI).sqrt() / line.fwhm_ev,
+        }
+    }
+
+    /// [`EmissionLine::per_ev`].
+    pub(crate) fn per_ev(&self, energy_ev: f64) -> f64 {
+        let offset = energy_ev - self.peak_ev;
+        self.height * (self.exponents[usize::from(offset >= 0.0)] * offset * offset).exp()
+    }
+
+    /// Derivatives of [`LineShape::per_ev`] by peak, ln of the full width, asymmetry, and ln of the photons.
+    pub(crate) fn slopes(&self, energy_ev: f64) -> [f64; 4] {
+        let offset = energy_ev - self.peak_ev;
+        let above = usize::from(offset >= 0.0);
+        let exponent = self.exponents[above];
+        let value = self.height * (exponent * offset * offset).exp();
+        let bend = exponent * offset * offset;
+        let by_side = -2.0 * bend / self.sides[above];
+        [
+            -2.0 * exponent * offset * value,
+            -value * (1.0 + 2.0 * bend),
+            if above == 0 { by_side * value } else { -by_side * value },
+            value,
+        ]
+    }
+}
+
 /// Full width in eV of a line broadened by longitudinal optical phonons: Γ₀ + γ_LO/(exp(E_LO/kT) - 1)
 /// (Wright et al., Nat. Commun. 7, 11755, 2016). Energies in eV, temperature in K.
 #[must_use]
 pub fn thermal_fwhm_ev(gamma0_ev: f64, gamma_lo_ev: f64, e_lo_ev: f64, temperature_k: f64) -> f64 {
     gamma0_ev + gamma_lo_ev / (e_lo_ev / (BOLTZMANN_EV_PER_K * temperature_k)).exp_m1()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_of_a_line_agree_with_differences() {
+        let line = EmissionLine { peak_ev: 1.6, fwhm_ev: 0.09, asymmetry: 0.1, photons: 3.0 };
+        let at = LineShape::new(&line);
+        let h = 1e-6;
+        for step in -30..=30 {
+            let energy = 1.6013 + 0.006 * f64::from(step);
+            assert!((at.per_ev(energy) - line.per_ev(energy)).abs() < 1e-12);
+            let by = |change: &dyn Fn(f64) -> EmissionLine| {
+                (LineShape::new(&change(h)).per_ev(energy) - LineShape::new(&change(-h)).per_ev(energy)) / (2.0 * h)
+            };
+            let wanted = [
+                by(&|h| EmissionLine { peak_ev: line.peak_ev + h, ..line }),
+                by(&|h| EmissionLine { fwhm_ev: line.fwhm_ev * h.exp(), ..line }),
+                by(&|h| EmissionLine { asymmetry: line.asymmetry + h, ..line }),
+                by(&|h| EmissionLine { photons: line.photons * h.exp(), ..line }),
+            ];
+            for (found, wanted) in at.slopes(energy).into_iter().zip(wanted) {
+                assert!((found - wanted).abs() < 1e-5 * wanted.abs().max(1.0), "{energy}: {found} {wanted}");
+            }
+        }
+    }
 }

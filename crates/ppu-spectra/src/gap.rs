@@ -7,15 +7,19 @@
 //! not offered.
 
 mod edges;
+mod elliott;
 mod fit;
 mod several;
+mod urbach;
 
 use crate::HC_EV_NM;
 use crate::absorbance::{Absorbance, Excluded};
 use crate::raw::Estimate;
 
 pub use edges::EdgeFound;
+pub use elliott::{ElliottFit, elliott};
 pub use several::{EdgeModel, EdgeModels, SeveralEdges, several_edges};
+pub use urbach::{UrbachTail, urbach_tail};
 
 /// Fewest points in the range.
 const FEWEST_POINTS: usize = 60;
@@ -125,6 +129,28 @@ pub enum GapFlag {
         /// Root mean square misfit in absorbance.
         rms: f64,
     },
+    /// The data told less of a quantity than was assumed before.
+    FromPrior {
+        /// Which quantity.
+        what: &'static str,
+    },
+    /// The tail below the edge falls into the noise after a few e-foldings.
+    ShortTail {
+        /// e-foldings above the noise.
+        e_folds: f64,
+    },
+    /// No window below the edge is an exponential on a straight background.
+    CurvedTail {
+        /// Reduced χ² of the best window.
+        reduced_chi_squared: f64,
+    },
+    /// Scattering or another absorber outweighs the tail.
+    Background {
+        /// Its absorbance.
+        absorbance: f64,
+    },
+    /// The spectrum is the Kubelka-Munk function of a reflectance, which for a film only rises and falls with absorption.
+    Proxy,
 }
 
 impl std::fmt::Display for GapFlag {
@@ -138,6 +164,15 @@ impl std::fmt::Display for GapFlag {
             GapFlag::PoorFit { reduced_chi_squared, rms } => {
                 write!(f, "the edge model misses the data (reduced χ² {reduced_chi_squared:.1}, rms {rms:.4})")
             }
+            GapFlag::FromPrior { what } => write!(f, "the {what} rests on its prior rather than on the data"),
+            GapFlag::ShortTail { e_folds } => write!(f, "the tail falls into the noise after {e_folds:.1} e-foldings"),
+            GapFlag::CurvedTail { reduced_chi_squared } => {
+                write!(f, "the tail is no exponential (reduced χ² {reduced_chi_squared:.1})")
+            }
+            GapFlag::Background { absorbance } => {
+                write!(f, "a background of {absorbance:.3} outweighs the tail")
+            }
+            GapFlag::Proxy => write!(f, "from reflectance by Kubelka and Munk: a proxy for the absorption of a film"),
         }
     }
 }
@@ -190,9 +225,9 @@ pub fn band_gap(absorbance: &Absorbance, settings: &GapSettings) -> Result<BandG
     let found = edges::find(&bins, settings.smallest_edge)?;
     let main = tallest(&found);
     let binding = settings.binding_ev.unwrap_or_else(|| binding_trend(main.energy_ev));
-    let fit = fit::fit(&bins, main.energy_ev, binding, fit::WIDE, fit::Ground::Straight)?;
+    let fit = fit::fit(&bins, main.energy_ev, binding, fit::WIDE, fit::Ground::Straight, None)?;
     // The same edge by other acceptable routes: a narrow window, and no model at all.
-    let narrow = fit::fit(&bins, main.energy_ev, binding, fit::NARROW, fit::Ground::Straight).ok();
+    let narrow = fit::fit(&bins, main.energy_ev, binding, fit::NARROW, fit::Ground::Straight, Some(fit.p)).ok();
     let mut deviations: Vec<f64> = narrow.iter().map(|other| (other.gap_ev - fit.gap_ev).abs()).collect();
     deviations.push((main.energy_ev - fit.gap_ev).abs());
     let largest = deviations.iter().copied().fold(0.0, f64::max);
@@ -310,7 +345,9 @@ fn flags(absorbance: &Absorbance, bins: &[Bin], found: &[EdgeFound], main: &Edge
         let here = |entry: &&(f64, Excluded)| entry.1 == reason && near(HC_EV_NM / entry.0);
         absorbance.excluded().iter().filter(here).count()
     };
-    if highest > THICK_ABSORBANCE || excluded(Excluded::Opaque) > 0 {
+    if absorbance.is_proxy() {
+        flags.push(GapFlag::Proxy);
+    } else if highest > THICK_ABSORBANCE || excluded(Excluded::Opaque) > 0 {
         flags.push(GapFlag::TooThick { absorbance: highest });
     }
     let pixels = excluded(Excluded::Saturated);

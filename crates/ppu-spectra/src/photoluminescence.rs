@@ -4,8 +4,8 @@
 //! response of the instrument is taken as flat; a line of 0.1 eV shifts by some meV where the response is steep.
 
 use crate::HC_EV_NM;
-use crate::emission::EmissionLine;
-use crate::least_squares::{linear, minimise};
+use crate::emission::{EmissionLine, LineShape};
+use crate::least_squares::{Effort, minimise_with};
 use crate::raw::{Detector, Estimate, Exposure, RawError, check_axis};
 
 /// Fewest usable pixels in the range.
@@ -15,13 +15,15 @@ const DETECTED_SIGMAS: f64 = 5.0;
 /// One-sided 95 % quantile of a normal distribution.
 const ONE_SIDED_95: f64 = 1.645;
 /// Steps of a fit, and the relative decrease of χ² that ends it.
-const EFFORT: (usize, f64) = (25, 1e-5);
+const EFFORT: Effort = Effort::new(25, 1e-5);
 /// Pixels finer than this share of the slit are gathered: they hold no more detail.
 const GATHERED_SHARE: f64 = 0.7;
 /// The search looks at about this many points: the narrowest line it knows spans ten of them.
 const SEARCH_POINTS: usize = 160;
 /// Widths tried in the search for a line, in eV.
 const SEARCH_WIDTHS_EV: [f64; 3] = [0.06, 0.10, 0.16];
+/// The search follows a line to this many half widths: beyond is less than 2e-5 of its height.
+const SEARCH_REACH: f64 = 4.0;
 /// Prior of the asymmetry: halide perovskites have a wider low-energy side.
 const ASYMMETRY_PRIOR: (f64, f64) = (0.1, 0.1);
 /// Relative uncertainty of the intensity by focus and laser power from one placement to the next.
@@ -32,8 +34,8 @@ const PEAK_SYSTEMATIC_SHARE: f64 = 0.01;
 const WIDTH_SYSTEMATIC_SHARE: f64 = 0.02;
 /// A second line of this share of the first is pointed out.
 const SECOND_LINE_SHARE: f64 = 0.03;
-/// Rounds of fitting two lines in turn; overlapping lines settle slowly, and what is left is in the uncertainty of shape.
-const TURNS: usize = 12;
+/// Parameters of a line: peak, ln of the width, asymmetry, ln of the area.
+const PER_LINE: usize = 4;
 
 /// How to look for emission.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -182,8 +184,9 @@ pub fn photoluminescence(
         let limit = best.area.max(0.0) + ONE_SIDED_95 * best.u_area;
         return Ok(Photoluminescence::NoEmission { upper_limit_electrons_per_s: limit, confidence: 0.95 });
     }
-    let (line, found, second) =
+    let found =
         fit_lines(&signal, &best).ok_or(PlError::NoFit { energy_ev: best.energy, significance: best.significance })?;
+    let line = found.lines[0].line;
     let top: Vec<f64> = signal
         .saturated
         .iter()
@@ -193,7 +196,7 @@ pub fn photoluminescence(
     if !top.is_empty() {
         return Err(saturated(&top));
     }
-    Ok(Photoluminescence::Emission(describe(&signal, &line, &found, second, detector)))
+    Ok(Photoluminescence::Emission(describe(&signal, &found, detector)))
 }
 
 fn saturated(wavelengths: &[f64]) -> PlError {
@@ -246,6 +249,13 @@ fn signal(
 }
 
 impl Signal {
+    /// Energy of every pixel in eV, falling, and the factor from a density per eV to one per nm.
+    fn energies(&self) -> (Vec<f64>, Vec<f64>) {
+        let energies: Vec<f64> = self.wavelength.iter().map(|wavelength| HC_EV_NM / wavelength).collect();
+        let jacobian = energies.iter().zip(&self.wavelength).map(|(energy, wavelength)| energy / wavelength).collect();
+        (energies, jacobian)
+    }
+
     /// Neighbouring pixels taken together.
     fn gathered(self, group: usize) -> Self {
         if group < 2 {
@@ -281,111 +291,155 @@ fn search(signal: &Signal, value: &[f64]) -> Candidate {
         saturated: Vec::new(),
     }
     .gathered(group);
-    let (signal, value) = (&coarse, &coarse.value);
-    let weights: Vec<f64> = signal.u.iter().map(|u| 1.0 / (u * u)).collect();
-    let (first, last) = (signal.wavelength[0], signal.wavelength[signal.wavelength.len() - 1]);
-    let (low, high) = (HC_EV_NM / last, HC_EV_NM / first);
+    let (energies, jacobian) = coarse.energies();
+    let weights: Vec<f64> = coarse.u.iter().map(|u| 1.0 / (u * u)).collect();
+    let weighted: Vec<f64> = weights.iter().zip(&coarse.value).map(|(weight, value)| weight * value).collect();
+    let (flat, flat_value) = (weights.iter().sum::<f64>(), weighted.iter().sum::<f64>());
+    let (high, low) = (energies[0], energies[energies.len() - 1]);
     let mut best =
         Candidate { energy: low, width: 0.1, area: 0.0, u_area: f64::INFINITY, significance: f64::NEG_INFINITY };
     for width in SEARCH_WIDTHS_EV {
         let steps = ((high - low) / (0.25 * width)).ceil() as usize;
+        let reach = SEARCH_REACH * 0.5 * width * (1.0 + ASYMMETRY_PRIOR.0);
         for index in 0..=steps {
             let energy = low + 0.25 * width * index as f64;
             let line = EmissionLine { peak_ev: energy, fwhm_ev: width, asymmetry: ASYMMETRY_PRIOR.0, photons: 1.0 };
-            let shape: Vec<f64> = signal.wavelength.iter().map(|&wavelength| line.per_nm(wavelength)).collect();
-            let columns = vec![shape, vec![1.0; value.len()]];
-            let Some((c, covariance)) = linear(&columns, value, &weights) else { continue };
-            let u_area = covariance[(0, 0)].sqrt();
-            if c[0] / u_area > best.significance {
-                best = Candidate { energy, width, area: c[0], u_area, significance: c[0] / u_area };
+            let shape = LineShape::new(&line);
+            // Energies fall as wavelengths rise.
+            let from = energies.partition_point(|other| *other > energy + reach);
+            let to = energies.partition_point(|other| *other >= energy - reach);
+            let (mut square, mut cross, mut value) = (0.0, 0.0, 0.0);
+            for pixel in from..to {
+                let height = shape.per_ev(energies[pixel]) * jacobian[pixel];
+                square += weights[pixel] * height * height;
+                cross += weights[pixel] * height;
+                value += weighted[pixel] * height;
+            }
+            // The line beside a constant: the normal equations of two unknowns.
+            let determinant = square * flat - cross * cross;
+            if determinant.is_nan() || determinant <= 1e-12 * square * flat {
+                continue;
+            }
+            let (area, u_area) = ((value * flat - cross * flat_value) / determinant, (flat / determinant).sqrt());
+            if area / u_area > best.significance {
+                best = Candidate { energy, width, area, u_area, significance: area / u_area };
             }
         }
     }
     best
 }
 
+/// One line of a fit with its uncertainties.
+#[derive(Clone, Copy)]
 struct Fitted {
+    line: EmissionLine,
     u_peak: f64,
     u_width: f64,
     u_area: f64,
+}
+
+/// Lines on a common background.
+struct Fit {
+    lines: Vec<Fitted>,
     background: f64,
     reduced_chi_squared: f64,
 }
 
-/// Fits the strongest line, and where a second one stands beside it both in turn, each on what the other leaves.
-fn fit_lines(signal: &Signal, start: &Candidate) -> Option<(EmissionLine, Fitted, Option<EmissionLine>)> {
-    let without = |line: &EmissionLine, background: f64| -> Vec<f64> {
+/// Fits the strongest line, and where a second one stands beside it both together.
+fn fit_lines(signal: &Signal, start: &Candidate) -> Option<Fit> {
+    let without = |fit: &Fit| -> Vec<f64> {
+        let shapes: Vec<LineShape> = fit.lines.iter().map(|fitted| LineShape::new(&fitted.line)).collect();
         let pixels = signal.value.iter().zip(&signal.wavelength);
-        pixels.map(|(value, wavelength)| value - line.per_nm(*wavelength) - background).collect()
+        let lines = |wavelength: f64| {
+            let energy = HC_EV_NM / wavelength;
+            shapes.iter().map(|shape| shape.per_ev(energy)).sum::<f64>() * energy / wavelength
+        };
+        pixels.map(|(value, wavelength)| value - lines(*wavelength) - fit.background).collect()
     };
-    let (mut line, mut found) = fit_line(signal, &signal.value, start)?;
-    let rest = search(signal, &without(&line, found.background));
+    let one = fit(signal, &[*start])?;
+    let rest = search(signal, &without(&one));
+    let line = one.lines[0].line;
     let apart = (rest.energy - line.peak_ev).abs() > 0.3 * line.fwhm_ev;
     let significant = rest.significance > 2.0 * DETECTED_SIGMAS && rest.area > SECOND_LINE_SHARE * line.photons;
     if !(apart && significant) {
-        return Some((line, found, None));
+        return Some(one);
     }
-    let mut second = None;
-    let mut candidate = rest;
-    for _ in 0..TURNS {
-        let Some((other, _)) = fit_line(signal, &without(&line, found.background), &candidate) else { break };
-        candidate = Candidate { energy: other.peak_ev, width: other.fwhm_ev, area: other.photons, ..candidate };
-        let start = Candidate { energy: line.peak_ev, width: line.fwhm_ev, area: line.photons, ..candidate };
-        (line, found) = fit_line(signal, &without(&other, 0.0), &start)?;
-        second = Some(other);
-    }
-    Some((line, found, second))
+    let first = Candidate { energy: line.peak_ev, width: line.fwhm_ev, area: line.photons, ..*start };
+    let Some(mut two) = fit(signal, &[first, rest]) else { return Some(one) };
+    two.lines.sort_by(|a, b| b.line.photons.total_cmp(&a.line.photons));
+    Some(two)
 }
 
-fn fit_line(signal: &Signal, value: &[f64], start: &Candidate) -> Option<(EmissionLine, Fitted)> {
+/// Fits one line for each start, all with a common background.
+fn fit(signal: &Signal, starts: &[Candidate]) -> Option<Fit> {
+    let area = starts.iter().map(|start| start.area).fold(0.0, f64::max);
     let line = |p: &[f64]| EmissionLine {
         peak_ev: p[0],
         fwhm_ev: p[1].exp(),
         asymmetry: p[2].clamp(-0.9, 0.9),
-        photons: p[3] * start.area,
+        photons: area * p[3].exp(),
     };
-    let scale = start.area * 0.05;
+    // The background in units that make its parameter of the size of the others.
+    let unit = area * 0.05;
+    let (energies, jacobian) = signal.energies();
+    let count = PER_LINE * starts.len();
+    let shapes =
+        |p: &[f64]| -> Vec<LineShape> { p[..count].chunks_exact(PER_LINE).map(|p| LineShape::new(&line(p))).collect() };
     let residuals = |p: &[f64]| -> Vec<f64> {
-        let line = line(p);
-        let mut all: Vec<f64> = (0..signal.value.len())
-            .map(|i| (value[i] - line.per_nm(signal.wavelength[i]) - p[4] * scale) / signal.u[i])
-            .collect();
-        all.push((p[2] - ASYMMETRY_PRIOR.0) / ASYMMETRY_PRIOR.1);
+        let shapes = shapes(p);
+        let light = |i: usize| shapes.iter().map(|shape| shape.per_ev(energies[i])).sum::<f64>() * jacobian[i];
+        let mut all: Vec<f64> =
+            (0..energies.len()).map(|i| (signal.value[i] - light(i) - p[count] * unit) / signal.u[i]).collect();
+        all.extend(p[..count].chunks_exact(PER_LINE).map(|p| (p[2] - ASYMMETRY_PRIOR.0) / ASYMMETRY_PRIOR.1));
         all
     };
-    let first = [start.energy, start.width.ln(), ASYMMETRY_PRIOR.0, 1.0, 0.0];
-    let found =
-        minimise(&first, &[2e-4, 2e-3, 2e-3, 2e-3, 1e-4], 150.0, EFFORT, residuals).filter(|found| found.converged)?;
-    let best = line(&found.p);
-    let (low, high) = (HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1], HC_EV_NM / signal.wavelength[0]);
-    let sensible = best.photons > 0.0 && (0.01..0.6).contains(&best.fwhm_ev);
-    if !sensible || best.peak_ev < low - 0.05 || best.peak_ev > high + 0.05 {
-        return None;
-    }
-    let reduced = found.chi_squared / (signal.value.len() - 5) as f64;
-    let u = |index: usize| (found.covariance[(index, index)] * reduced.max(1.0)).sqrt();
-    let fitted = Fitted {
-        u_peak: u(0),
-        u_width: best.fwhm_ev * u(1),
-        u_area: start.area * u(3),
-        background: found.p[4] * scale,
-        reduced_chi_squared: reduced,
+    let slopes = |p: &[f64], r: &[f64]| -> Option<Vec<Vec<f64>>> {
+        let mut columns = vec![vec![0.0; r.len()]; count + 1];
+        for (index, shape) in shapes(p).iter().enumerate() {
+            for i in 0..energies.len() {
+                let factor = -jacobian[i] / signal.u[i];
+                for (k, slope) in shape.slopes(energies[i]).into_iter().enumerate() {
+                    columns[PER_LINE * index + k][i] = factor * slope;
+                }
+            }
+            columns[PER_LINE * index + 2][energies.len() + index] = 1.0 / ASYMMETRY_PRIOR.1;
+        }
+        columns[count].iter_mut().zip(&signal.u).for_each(|(value, u)| *value = -unit / u);
+        Some(columns)
     };
-    Some((best, fitted))
+    let mut first = Vec::new();
+    let mut steps = Vec::new();
+    for start in starts {
+        first.extend([start.energy, start.width.ln(), ASYMMETRY_PRIOR.0, (start.area / area).max(1e-6).ln()]);
+        steps.extend([2e-4, 2e-3, 2e-3, 2e-3]);
+    }
+    first.push(0.0);
+    steps.push(1e-4);
+    let found = minimise_with(&first, &steps, 150.0, EFFORT, &residuals, slopes).filter(|found| found.converged)?;
+    let reduced = found.chi_squared / (energies.len() - 5).max(1) as f64;
+    let u = |index: usize| (found.covariance[(index, index)] * reduced.max(1.0)).sqrt();
+    let (low, high) = (energies[energies.len() - 1], energies[0]);
+    let mut lines = Vec::new();
+    for (index, p) in found.p[..count].chunks_exact(PER_LINE).enumerate() {
+        let line = line(p);
+        if !(0.01..0.6).contains(&line.fwhm_ev) || line.peak_ev < low - 0.05 || line.peak_ev > high + 0.05 {
+            return None;
+        }
+        let at = PER_LINE * index;
+        let (u_width, u_area) = (line.fwhm_ev * u(at + 1), line.photons * u(at + 3));
+        lines.push(Fitted { line, u_peak: u(at), u_width, u_area });
+    }
+    Some(Fit { lines, background: found.p[count] * unit, reduced_chi_squared: reduced })
 }
 
-fn describe(
-    signal: &Signal,
-    line: &EmissionLine,
-    found: &Fitted,
-    second: Option<EmissionLine>,
-    detector: &Detector,
-) -> PlPeak {
+fn describe(signal: &Signal, found: &Fit, detector: &Detector) -> PlPeak {
+    let main = &found.lines[0];
+    let line = &main.line;
     let mut flags = Vec::new();
     if !signal.saturated.is_empty() {
         flags.push(PlFlag::Saturated { pixels: signal.saturated.len() });
     }
-    if let Some(second) = second {
+    if let Some(Fitted { line: second, .. }) = found.lines.get(1) {
         flags.push(PlFlag::SecondLine { energy_ev: second.peak_ev, share: second.photons / line.photons });
     }
     let low = HC_EV_NM / signal.wavelength[signal.wavelength.len() - 1];
@@ -405,18 +459,18 @@ fn describe(
     PlPeak {
         peak_ev: Estimate {
             value: line.peak_ev,
-            u_stat: found.u_peak,
-            u_total: total(found.u_peak, axis, PEAK_SYSTEMATIC_SHARE * width),
+            u_stat: main.u_peak,
+            u_total: total(main.u_peak, axis, PEAK_SYSTEMATIC_SHARE * width),
         },
         fwhm_ev: Estimate {
             value: width,
-            u_stat: found.u_width,
-            u_total: total(found.u_width, WIDTH_SYSTEMATIC_SHARE * width, 0.0),
+            u_stat: main.u_width,
+            u_total: total(main.u_width, WIDTH_SYSTEMATIC_SHARE * width, 0.0),
         },
         electrons_per_s: Estimate {
             value: line.photons,
-            u_stat: found.u_area,
-            u_total: total(found.u_area, INTENSITY_SYSTEMATIC * line.photons, 0.0),
+            u_stat: main.u_area,
+            u_total: total(main.u_area, INTENSITY_SYSTEMATIC * line.photons, 0.0),
         },
         asymmetry: line.asymmetry,
         reduced_chi_squared: found.reduced_chi_squared,

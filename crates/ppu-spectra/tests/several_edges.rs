@@ -182,7 +182,66 @@ fn broken_jcamp_is_named_and_mutations_give_an_answer() {
                 _ => bytes.insert(place, b"AZs9%=\n#"[(noise.uniform() * 8.0) as usize]),
             }
         }
-        let _ = jcamp::read(&bytes);
+        answered(&bytes);
+    }
+}
+
+/// Reads a file; an error must tell where: a line, how many, or a label.
+fn answered(bytes: &[u8]) {
+    match jcamp::read(bytes) {
+        Ok(spectra) => {
+            for spectrum in spectra {
+                assert_eq!(spectrum.x.len(), spectrum.y.len());
+            }
+        }
+        Err(error) => {
+            let text = error.to_string();
+            assert!(
+                text.contains(|c: char| c.is_ascii_digit()) || text.contains("##") || text.contains("XYDATA"),
+                "{text}"
+            );
+        }
+    }
+}
+
+#[test]
+fn mutations_of_reference_jcamp_files_give_an_answer() {
+    let folder = std::env::var_os("PPU_REFERENCE_DATA")
+        .map_or_else(|| std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"), Into::into)
+        .join("diffraction/jcamp");
+    if !folder.is_dir() {
+        println!("skipped: no reference data at {}", folder.display());
+        return;
+    }
+    let mut paths: Vec<_> = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let files: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let mut noise = Noise(2);
+    for file in &files {
+        for _ in 0..40 {
+            let mut bytes = file.clone();
+            for _ in 0..1 + (noise.uniform() * 3.0) as usize {
+                let place = (noise.uniform() * bytes.len() as f64) as usize;
+                let end = (place + 1 + (noise.uniform() * 80.0) as usize).min(bytes.len());
+                match (noise.uniform() * 5.0) as u8 {
+                    0 => bytes.truncate(place),
+                    1 => drop(bytes.drain(place..end)),
+                    2 => drop(bytes.splice(place..end, b"1e999 99999999999 \0##=@%~?\n".iter().copied())),
+                    3 => {
+                        let other = &files[(noise.uniform() * files.len() as f64) as usize];
+                        let from = (noise.uniform() * other.len() as f64) as usize;
+                        let to = (from + 300).min(other.len());
+                        drop(bytes.splice(place..end, other[from..to].iter().copied()));
+                    }
+                    _ => {
+                        if let Some(byte) = bytes.get_mut(place) {
+                            *byte ^= 1 << (noise.uniform() * 8.0) as u8;
+                        }
+                    }
+                }
+            }
+            answered(&bytes);
+        }
     }
 }
 

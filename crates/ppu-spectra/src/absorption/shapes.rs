@@ -11,9 +11,22 @@ const X: (f64, f64, usize) = (-9.0, 0.125, 320);
 /// ln R/σ: first, step and number of entries; R/σ from 0.05 to 5.
 const RHO: (f64, f64, usize) = (-3.0, 0.15, 32);
 
-/// ln of both shapes at every entry.
+/// Both shapes at every entry: ln of the first, and the second as a share of the first.
 pub(super) struct Shapes {
-    values: Vec<[f64; 2]>,
+    columns: Vec<[f64; 2]>,
+}
+
+/// The shapes at one R/σ, over the distance from the edge in σ.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Row {
+    columns: [[f64; 2]; X.2],
+}
+
+/// Values interpolated in a row, or their derivatives by x or by ln R/σ: ln of the first shape, and the second as a share.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Value {
+    pub(super) ln_plain: f64,
+    pub(super) bent_share: f64,
 }
 
 /// The table, computed at the first call.
@@ -24,11 +37,12 @@ pub(super) fn table() -> &'static Shapes {
             let (row, column) = (index / X.2, index % X.2);
             exact(X.0 + X.1 * column as f64, (RHO.0 + RHO.1 * row as f64).exp())
         };
-        Shapes { values: (0..RHO.2 * X.2).map(entry).collect() }
+        Shapes { columns: (0..RHO.2 * X.2).map(entry).collect() }
     })
 }
 
-/// ln of bound states and continuum with a constant factor, and of the part that grows with energy for σ = 1 eV.
+/// ln of bound states and continuum with a constant factor, and as a share of it the part that grows with energy for
+/// σ = 1 eV.
 fn exact(x: f64, rho: f64) -> [f64; 2] {
     let gauss = |u: f64| (-0.5 * u * u).exp() / (2.0 * PI).sqrt();
     let mut plain = 0.0;
@@ -51,33 +65,77 @@ fn exact(x: f64, rho: f64) -> [f64; 2] {
         plain += part;
         bent += NON_PARABOLICITY_PER_EV * t * part;
     }
-    [plain.max(f64::MIN_POSITIVE).ln(), bent.max(f64::MIN_POSITIVE).ln()]
+    let plain = plain.max(f64::MIN_POSITIVE);
+    [plain.ln(), bent / plain]
 }
 
 impl Shapes {
-    /// Both shapes by four-point interpolation of their logarithms, or nothing outside the table.
-    pub(super) fn at(&self, x: f64, rho: f64) -> Option<(f64, f64)> {
-        let column = (x - X.0) / X.1;
-        let row = (rho.ln() - RHO.0) / RHO.1;
-        if !(column >= 1.0 && column < X.2 as f64 - 2.0 && row >= 1.0 && row < RHO.2 as f64 - 2.0) {
-            return None;
-        }
-        let (i, j) = (row as usize, column as usize);
-        let (wx, wr) = (weights(column - j as f64), weights(row - i as f64));
-        let (mut plain, mut bent) = (0.0, 0.0);
-        for (k, wr) in wr.iter().enumerate() {
-            let start = (i + k - 1) * X.2 + j - 1;
-            for (entry, wx) in self.values[start..start + 4].iter().zip(&wx) {
-                plain += wr * wx * entry[0];
-                bent += wr * wx * entry[1];
-            }
-        }
-        Some((plain.exp(), bent.exp()))
+    /// The row at R/σ by four-point interpolation, or nothing outside the table.
+    pub(super) fn row(&self, rho: f64) -> Option<Row> {
+        let (index, t) = place_in(RHO, rho.ln())?;
+        Some(self.blend(index, weights(t)))
     }
+
+    /// The derivatives of that row by ln R/σ.
+    pub(super) fn row_slope(&self, rho: f64) -> Option<Row> {
+        let (index, t) = place_in(RHO, rho.ln())?;
+        Some(self.blend(index, slopes(t).map(|slope| slope / RHO.1)))
+    }
+
+    fn blend(&self, index: usize, weights: [f64; 4]) -> Row {
+        let mut row = Row { columns: [[0.0; 2]; X.2] };
+        let table = |k: usize| &self.columns[(index + k - 1) * X.2..(index + k) * X.2].as_flattened()[..2 * X.2];
+        let [a, b, c, d] = [0, 1, 2, 3].map(table);
+        let target = &mut row.columns.as_flattened_mut()[..2 * X.2];
+        for i in 0..2 * X.2 {
+            target[i] = weights[0] * a[i] + weights[1] * b[i] + weights[2] * c[i] + weights[3] * d[i];
+        }
+        row
+    }
+}
+
+impl Row {
+    /// Both values at the distance `x` in σ, or nothing outside the table.
+    pub(super) fn at(&self, x: f64) -> Option<Value> {
+        let (index, t) = place_in(X, x)?;
+        Some(self.sum(index, weights(t)))
+    }
+
+    /// Both values and their derivatives by x.
+    pub(super) fn at_with_slope(&self, x: f64) -> Option<(Value, Value)> {
+        let (index, t) = place_in(X, x)?;
+        Some((self.sum(index, weights(t)), self.sum(index, slopes(t).map(|slope| slope / X.1))))
+    }
+
+    fn sum(&self, index: usize, weights: [f64; 4]) -> Value {
+        let [a, b, c, d] = [0, 1, 2, 3].map(|k| self.columns[index + k - 1]);
+        let of = |k: usize| weights[0] * a[k] + weights[1] * b[k] + weights[2] * c[k] + weights[3] * d[k];
+        Value { ln_plain: of(0), bent_share: of(1) }
+    }
+}
+
+/// Entry of an axis of the table below a value, from 1, and how far beyond it.
+fn place_in((first, step, entries): (f64, f64, usize), value: f64) -> Option<(usize, f64)> {
+    let place = (value - first) / step;
+    (place >= 1.0 && place < entries as f64 - 2.0).then(|| {
+        let index = place as usize;
+        (index, place - index as f64)
+    })
 }
 
 /// Weights of Lagrange's cubic through -1, 0, 1 and 2 at `t` from 0 to 1.
 fn weights(t: f64) -> [f64; 4] {
     let (a, b, c) = (t + 1.0, t - 1.0, t - 2.0);
     [-t * b * c / 6.0, a * b * c / 2.0, -a * t * c / 2.0, a * t * b / 6.0]
+}
+
+/// Their derivatives by `t`.
+fn slopes(t: f64) -> [f64; 4] {
+    let t2 = t * t;
+    [
+        -(3.0 * t2 - 6.0 * t + 2.0) / 6.0,
+        (3.0 * t2 - 4.0 * t - 1.0) / 2.0,
+        -(3.0 * t2 - 2.0 * t - 2.0) / 2.0,
+        (3.0 * t2 - 1.0) / 6.0,
+    ]
 }

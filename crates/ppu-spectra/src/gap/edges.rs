@@ -44,13 +44,14 @@ pub(super) fn find(bins: &[Bin], smallest: f64) -> Result<Vec<EdgeFound>, BandGa
         if here.value < before.value || here.value <= after.value {
             continue;
         }
-        let Some(edge) = measure(&slopes, index) else { continue };
+        let Some(mut edge) = measure(&slopes, index) else { continue };
         if edge.step > largest.step {
             largest = edge;
         }
         if edge.step < smallest || edge.step < EDGE_SIGMAS * edge.u_step {
             continue;
         }
+        edge.energy_ev = refine(&slopes, index);
         match found.last_mut() {
             Some(last) if edge.energy_ev - last.energy_ev < SEPARATION_EV => {
                 if edge.step > last.step {
@@ -69,9 +70,11 @@ pub(super) fn find(bins: &[Bin], smallest: f64) -> Result<Vec<EdgeFound>, BandGa
 /// Slope of the absorbance at every bin that has neighbours on both sides.
 fn slopes(bins: &[Bin]) -> Vec<Slope> {
     let mut slopes = Vec::with_capacity(bins.len());
+    let (mut from, mut to) = (0, 0);
     for bin in bins {
-        let from = bins.partition_point(|other| other.energy < bin.energy - SLOPE_HALF_EV);
-        let to = bins.partition_point(|other| other.energy <= bin.energy + SLOPE_HALF_EV);
+        // Energies rise, so that both ends of the window only move on.
+        from += bins[from..].iter().take_while(|other| other.energy < bin.energy - SLOPE_HALF_EV).count();
+        to += bins[to..].iter().take_while(|other| other.energy <= bin.energy + SLOPE_HALF_EV).count();
         let window = &bins[from..to];
         let balanced = window.first().is_some_and(|first| first.energy < bin.energy - 0.6 * SLOPE_HALF_EV)
             && window.last().is_some_and(|last| last.energy > bin.energy + 0.6 * SLOPE_HALF_EV);
@@ -101,7 +104,7 @@ fn slopes(bins: &[Bin]) -> Vec<Slope> {
     slopes
 }
 
-/// The edge around a maximum of the slope: its place by a parabola, its step by the excess of the slope over a straight
+/// The edge around a maximum of the slope: its step by the excess of the slope over a straight
 /// line between both ends.
 fn measure(slopes: &[Slope], index: usize) -> Option<EdgeFound> {
     let peak = slopes[index];
@@ -125,7 +128,7 @@ fn measure(slopes: &[Slope], index: usize) -> Option<EdgeFound> {
     let span = right.energy - left.energy;
     let ground = 0.25 * (left.u.powi(2) + right.u.powi(2)) * span * span;
     let u_step = (variance * shared + ground).sqrt();
-    Some(EdgeFound { energy_ev: refine(slopes, index), step, u_step })
+    Some(EdgeFound { energy_ev: peak.energy, step, u_step })
 }
 
 /// Vertex of the parabola through the slopes around a maximum.

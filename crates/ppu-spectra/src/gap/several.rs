@@ -2,9 +2,11 @@
 
 use super::edges::{self, EdgeFound};
 use super::fit::{self, EdgeFit, Ground};
-use super::{BandGapError, Bin, GapFlag, GapSettings, MODEL_FLOOR_EV, axis_uncertainty, binding_trend, bins, flags};
+use super::{
+    AMBIGUOUS_EV, BandGapError, Bin, GapFlag, GapSettings, MODEL_FLOOR_EV, axis_uncertainty, binding_trend, bins, flags,
+};
 use crate::absorbance::Absorbance;
-use crate::least_squares::{linear, minimise};
+use crate::least_squares::{Effort, Projector, linear, minimise_with, project};
 use crate::raw::Estimate;
 
 /// More edges than this are fringes or noise.
@@ -17,6 +19,8 @@ const MODEL_SHARE: f64 = 0.003;
 const SOFTNESS: (f64, f64) = (-3.7, 0.7);
 /// A Bayes factor beyond this many nats is not believed: the models are no truth.
 const MOST_NATS: f64 = 12.0;
+/// A model of less weight than this is ruled out.
+const RULED_OUT: f64 = 0.05;
 /// Relative tail of the absorbance around an edge that neighbouring edges and band structure shift it by, in eV, for
 /// each eV⁻¹ of nearness.
 const NEIGHBOUR_EV: f64 = 0.0006;
@@ -48,6 +52,14 @@ pub struct EdgeModels {
     pub step: f64,
     /// Probability that there is an edge rather than a smooth background.
     pub probability: f64,
+}
+
+impl EdgeModels {
+    /// Largest difference in eV between the gap that is stated and that of a model which is not ruled out.
+    fn spread_ev(&self) -> f64 {
+        let likely = self.models.iter().filter(|(_, weight, ..)| *weight > RULED_OUT);
+        likely.map(|(_, _, gap, _)| (gap - self.gap_ev.value).abs()).fold(0.0, f64::max)
+    }
 }
 
 /// Every edge of a spectrum.
@@ -95,7 +107,12 @@ pub fn several_edges(absorbance: &Absorbance, settings: &GapSettings) -> Result<
         }
         count = next;
     }
-    Ok(SeveralEdges { edges, count, flags: flags(absorbance, &bins, &found, main, main.step) })
+    let mut flags = flags(absorbance, &bins, &found, main, main.step);
+    let spread_ev = edges.iter().map(EdgeModels::spread_ev).fold(0.0, f64::max);
+    if spread_ev > AMBIGUOUS_EV {
+        flags.push(GapFlag::Ambiguous { spread_ev });
+    }
+    Ok(SeveralEdges { edges, count, flags })
 }
 
 /// Windows below and above an edge that end before its neighbours begin.
@@ -118,12 +135,18 @@ fn one(
     let wide = window(found, index, fit::WIDE);
     // A phase with a smaller gap lies below as its higher transitions set in.
     let ground = if index > 0 { Ground::Bent } else { Ground::Straight };
-    let excitonic = fit::fit(bins, edge.energy_ev, binding, wide, ground)
-        .or_else(|_| fit::fit(bins, edge.energy_ev, binding, wide, Ground::Straight));
-    let narrow = fit::fit(bins, edge.energy_ev, binding, window(found, index, fit::NARROW), ground).ok();
+    let excitonic = fit::fit(bins, edge.energy_ev, binding, wide, ground, None)
+        .or_else(|_| fit::fit(bins, edge.energy_ev, binding, wide, Ground::Straight, None));
+    let start = excitonic.as_ref().ok().map(|fit| fit.p);
+    let narrow = fit::fit(bins, edge.energy_ev, binding, window(found, index, fit::NARROW), ground, start).ok();
     let local = Local::new(bins, edge.energy_ev, wide).ok_or(BandGapError::AtRangeEnd { energy_ev: edge.energy_ev })?;
-    let direct = local.onset(0.5);
-    let indirect = local.onset(2.0);
+    // A model that is ruled out by what another one reaches need not be followed to its minimum.
+    let hopeless = excitonic.as_ref().map_or(f64::INFINITY, |fit| {
+        let (freedom, kappa) = (local.y.len() as f64 - 5.0, fit.reduced_chi_squared.max(1.0));
+        fit.reduced_chi_squared * freedom + 3.0 * MOST_NATS * kappa
+    });
+    let direct = local.onset(0.5, hopeless);
+    let indirect = local.onset(2.0, hopeless);
     // χ² and number of parameters; the priors of the excitonic fit leave it about one more than an onset has.
     let mut candidates: Vec<(EdgeModel, f64, f64, f64, f64)> = Vec::new();
     if let Ok(fit) = &excitonic {
@@ -219,23 +242,25 @@ impl Local {
         self.u.iter().map(|u| 1.0 / (u * u)).collect()
     }
 
-    /// An onset αE ∝ (E - Eg)^power, rounded over a softness w: w ln(1 + e^((E - Eg)/w)) in place of E - Eg.
-    fn onset(&self, power: f64) -> Option<Onset> {
+    /// An onset αE ∝ (E - Eg)^power with power ½ or 2, rounded over a softness w: w ln(1 + e^((E - Eg)/w)) in place of E - Eg.
+    fn onset(&self, power: f64, hopeless: f64) -> Option<Onset> {
         let weights = self.weights();
-        let columns = |p: &[f64]| {
+        // Soft rise and its derivative by (E - Eg)/w, the logistic function.
+        let soften = |energy: f64, p: &[f64], softness: f64| {
+            let t = (energy - p[0]) / softness;
+            let soft = if t > 30.0 { t } else { t.exp().ln_1p() };
+            (t, softness * soft, -(-soft).exp_m1())
+        };
+        let raise = |rise: f64| if power < 1.0 { rise.max(1e-12).sqrt() } else { rise * rise };
+        let rows = |p: &[f64]| -> Vec<[f64; 3]> {
             let softness = p[1].exp();
-            let rise = |energy: &f64| {
-                let t = (energy - p[0]) / softness;
-                let soft = if t > 30.0 { t } else { t.exp().ln_1p() };
-                (softness * soft).max(1e-12).powf(power) / energy
-            };
-            let rises: Vec<f64> = self.energy.iter().map(rise).collect();
-            vec![vec![1.0; self.y.len()], self.energy.iter().map(|e| e - self.at).collect(), rises]
+            let row = |energy: &f64| [1.0, energy - self.at, raise(soften(*energy, p, softness).1) / energy];
+            self.energy.iter().map(row).collect()
         };
         let misfit = |p: &[f64]| -> Option<(Vec<f64>, f64)> {
-            let columns = columns(p);
-            let (c, _) = linear(&columns, &self.y, &weights)?;
-            let residual = |i: usize| (self.y[i] - (0..3).map(|k| c[k] * columns[k][i]).sum::<f64>()) / self.u[i];
+            let rows = rows(p);
+            let c = project(&rows, &self.y, &weights)?;
+            let residual = |i: usize| (self.y[i] - (0..3).map(|k| c[k] * rows[i][k]).sum::<f64>()) / self.u[i];
             Some(((0..self.y.len()).map(residual).collect(), c[2]))
         };
         let residuals = |p: &[f64]| {
@@ -243,8 +268,31 @@ impl Local {
             all.push((p[1] - SOFTNESS.0) / SOFTNESS.1);
             all
         };
+        // Of the derivative of a fit whose linear part is always solved only what lies outside the span of its functions
+        // counts (Kaufman, BIT 15, 49, 1975).
+        let slopes = |p: &[f64], _: &[f64]| -> Option<Vec<Vec<f64>>> {
+            let rows = rows(p);
+            let projector = Projector::new(&rows, &weights)?;
+            let c = projector.coefficients(&self.y);
+            let softness = p[1].exp();
+            let (mut by_gap, mut by_softness) = (Vec::new(), Vec::new());
+            for energy in &self.energy {
+                let (t, rise, logistic) = soften(*energy, p, softness);
+                let slope = c[2] / energy * if power < 1.0 { 0.5 / rise.max(1e-12).sqrt() } else { 2.0 * rise };
+                by_gap.push(-slope * logistic);
+                by_softness.push(slope * (rise - softness * t * logistic));
+            }
+            let column = |values: &[f64], prior: f64| -> Vec<f64> {
+                let mut column = projector.beyond(values);
+                column.iter_mut().zip(&self.u).for_each(|(value, u)| *value /= -u);
+                column.push(prior);
+                column
+            };
+            Some(vec![column(&by_gap, 0.0), column(&by_softness, 1.0 / SOFTNESS.1)])
+        };
+        let effort = Effort { hopeless, ..Effort::new(10, 1e-3) };
         let start = if power < 1.0 { self.at - 0.01 } else { self.at - 0.05 };
-        let found = minimise(&[start, SOFTNESS.0], &[2e-4, 5e-3], 100.0, (10, 1e-3), residuals)?;
+        let found = minimise_with(&[start, SOFTNESS.0], &[2e-4, 5e-3], 100.0, effort, &residuals, slopes)?;
         let (_, rise) = misfit(&found.p)?;
         let inside = found.p[0] > self.energy[0] - 0.2 && found.p[0] < self.energy[self.energy.len() - 1];
         if rise <= 0.0 || !inside || !found.converged {

@@ -11,6 +11,7 @@ pub mod anneal;
 mod annealed;
 mod contract;
 pub mod crystal;
+pub mod flow;
 mod prior;
 mod screen;
 pub mod smc;

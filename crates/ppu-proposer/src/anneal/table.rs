@@ -19,6 +19,8 @@ pub struct FactorTable {
     log_q: Option<Vec<f64>>,
     /// Running sums of q, where it is not uniform.
     sums: Vec<f64>,
+    /// Share of moves that draw anew from q.
+    independent: f64,
     /// For each factor the class of every state: the states that agree in all other factors.
     classes: Vec<Vec<u32>>,
     /// For each factor the members of every class.
@@ -66,7 +68,7 @@ impl FactorTable {
             classes.push(class);
             members.push(member);
         }
-        Some(FactorTable { energies, log_q: None, sums: Vec::new(), classes, members })
+        Some(FactorTable { energies, log_q: None, sums: Vec::new(), independent: 0.0, classes, members })
     }
 
     /// The same table with a prior proportional to exp(`log_weights`); −∞ excludes a state. `None` if the lengths differ or
@@ -87,6 +89,12 @@ impl FactorTable {
             .collect();
         self.log_q = Some(log_q);
         Some(self)
+    }
+
+    /// The same table where a share of the moves draws anew from q, which lets particles change modes.
+    pub fn with_independent_moves(mut self, share: f64) -> FactorTable {
+        self.independent = share.clamp(0.0, 1.0);
+        self
     }
 
     /// The same table with other energies; `None` if the lengths differ.
@@ -178,6 +186,10 @@ impl Annealable for FactorTable {
 
     /// One factor is chosen, then redrawn uniformly within its class, which is symmetric.
     fn propose(&self, _: &(), state: &usize, rng: &mut ChaCha12Rng) -> Option<Proposed<usize>> {
+        // A draw from q needs no density: q cancels.
+        if self.independent > 0.0 && rng.random::<f64>() < self.independent {
+            return self.draw(rng).map(|state| Proposed { state, log_ratio: 0.0 });
+        }
         let members = self.neighbours(rng.random_range(0..self.classes.len()), *state);
         let next = members[rng.random_range(0..members.len())] as usize;
         let log_ratio = if self.log_q.is_some() { self.log_q(next) - self.log_q(*state) } else { 0.0 };

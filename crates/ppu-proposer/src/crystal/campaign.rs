@@ -14,7 +14,7 @@ use crate::anneal::{AnnealRefusal, FactorTable, Figures, StudyError, stream};
 use crate::contract::LogDensity;
 
 /// Observations that the surrogate is conditioned on; a factorisation costs O(n³).
-const REMEMBERED: usize = 160;
+const REMEMBERED: usize = 120;
 /// Observations before a surrogate is asked at all.
 const LEAST_OBSERVED: usize = 10;
 /// Gaps above this are all alike to the search, eV.

@@ -21,6 +21,12 @@ const LEAST_PROBABILITY: f64 = 1e-6;
 /// else, and wrong.
 const DOUBT: f64 = 0.1;
 
+/// Share of moves that draw anew from the prior.
+const INDEPENDENT: f64 = 0.2;
+/// Annealings of one round: a refused one is tried again with a smaller budget, in this proportion.
+const TRIES: u32 = 2;
+const SMALLER: f64 = 0.5;
+
 /// How a round is annealed.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct SteerSettings {
@@ -82,6 +88,8 @@ pub struct Steered {
     pub figures: Figures,
     /// What speaks against it; the batch is then the prior's.
     pub refused: Vec<AnnealRefusal>,
+    /// What spoke against an earlier try with a larger budget.
+    pub withheld: Vec<AnnealRefusal>,
 }
 
 /// Draws a batch of `n` from q · P(target)^β over what is not taken, with β from the information budget.
@@ -105,20 +113,29 @@ pub fn steer(
         spread(drawn.iter().map(|at| energies[*at]))
     };
     let space = table.clone().with_energies(energies).and_then(|table| table.with_prior(&masked));
-    let space = space.ok_or(StudyError::NoDraws)?;
+    let space = space.ok_or(StudyError::NoDraws)?.with_independent_moves(INDEPENDENT);
     let budget = InformationBudget::new(settings.particles, settings.tolerance, correlation, sigma);
     // Tilting by B nats leaves about exp(H − B) candidates.
     let diverse = (prior.entropy(taken) - (settings.diversity * n as f64).ln()).max(0.1);
-    let schedule = Schedule {
+    let mut schedule = Schedule {
         particles: settings.particles,
         moves: settings.moves,
         conditional_ess: 0.95,
         max_beta: 20.0,
         budget: budget.nats.min(diverse),
     };
-    let found =
-        study(&space, &StudySettings { schedule, populations: settings.populations, trajectories: false, seed })?;
-    let refused = refusals(&found.figures, &Limits::default());
+    let (mut tried, mut withheld) = (0, Vec::new());
+    let (found, refused) = loop {
+        let asked = StudySettings { schedule, populations: settings.populations, trajectories: false, seed };
+        let found = study(&space, &asked)?;
+        let refused = refusals(&found.figures, &Limits::default());
+        tried += 1;
+        if refused.is_empty() || tried == TRIES {
+            break (found, refused);
+        }
+        withheld.extend(refused);
+        schedule.budget *= SMALLER;
+    };
     let wanted = if refused.is_empty() { n - (settings.defence * n as f64).round() as usize } else { 0 };
     let highest = found.populations.iter().map(|one| one.ln_z).fold(f64::NEG_INFINITY, f64::max);
     let mut weights: BTreeMap<usize, f64> = BTreeMap::new();
@@ -139,5 +156,5 @@ pub fn steer(
     also.extend(picks.iter().map(|(at, _)| *at));
     picks.extend(prior.draw(n - picks.len(), &also, rng).into_iter().map(|at| (at, None)));
     let beta = if refused.is_empty() { found.figures.beta } else { 0.0 };
-    Ok(Steered { picks, beta, figures: found.figures, refused })
+    Ok(Steered { picks, beta, figures: found.figures, refused, withheld })
 }

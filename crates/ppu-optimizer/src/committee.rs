@@ -84,6 +84,15 @@ impl Default for Recipe {
     }
 }
 
+impl Recipe {
+    /// Two processes for a region without a list of candidates, where slopes lead to the optimum: one that believes the data
+    /// alone and so follows them down to where only noise is left, and one that doubts a few of them.
+    pub fn region() -> Recipe {
+        let kinds = vec![Kind::Process(Prior::Flat), Kind::Process(Prior::DimensionScaled)];
+        Recipe { kinds, score: Score::Improvement, ..Recipe::default() }
+    }
+}
+
 #[derive(Debug, Clone)]
 pub(crate) enum Model {
     Process(Box<GaussianProcess>),

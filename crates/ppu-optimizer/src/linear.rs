@@ -8,6 +8,8 @@ use nalgebra::{DMatrix, DMatrixView, DMatrixViewMut};
 
 /// Blocks up to this size are done by plain loops: below it a matrix product costs more than it saves.
 const BLOCK: usize = 48;
+/// Rows of L⁻¹ that are multiplied at once.
+const STRIP: usize = 64;
 
 /// The Cholesky factor of C = LLᵀ, with L⁻¹ for predictions in blocks.
 #[derive(Debug, Clone)]
@@ -60,7 +62,7 @@ impl Factor {
     pub(crate) fn backward(&self, b: &mut [f64]) {
         for j in (0..b.len()).rev() {
             let column = self.lower.column(j);
-            let solved: f64 = b[j + 1..].iter().zip(&column.as_slice()[j + 1..]).map(|(b, l)| b * l).sum();
+            let solved = dot(&b[j + 1..], &column.as_slice()[j + 1..]);
             b[j] = (b[j] - solved) / column[j];
         }
     }
@@ -83,8 +85,28 @@ impl Factor {
     /// The diagonal of C⁻¹.
     pub(crate) fn inverse_diagonal(&self) -> Vec<f64> {
         (0..self.size())
-            .map(|j| self.inverse.column(j).as_slice()[j..].iter().map(|value| value * value).sum())
+            .map(|j| {
+                let column = self.inverse.column(j);
+                dot(&column.as_slice()[j..], &column.as_slice()[j..])
+            })
             .collect()
+    }
+
+    /// |L⁻¹ k|² for every column k: the variance that the data explain at many points. Rows are taken in strips, of which
+    /// each needs only the columns up to its end, so that zeros are hardly multiplied.
+    pub(crate) fn explained(&self, cross: &DMatrix<f64>) -> Vec<f64> {
+        let (size, count) = (self.size(), cross.ncols());
+        let mut sums = vec![0.0; count];
+        let mut from = 0;
+        while from < size {
+            let to = (from + STRIP).min(size);
+            let solved = self.inverse.view_range(from..to, ..to) * cross.rows_range(..to);
+            for (sum, column) in sums.iter_mut().zip(solved.column_iter()) {
+                *sum += dot(column.as_slice(), column.as_slice());
+            }
+            from = to;
+        }
+        sums
     }
 
     /// The factor of the matrix with one more row and column: `cross` are its covariances with the rows so far,
@@ -103,13 +125,25 @@ impl Factor {
         for (j, value) in row.iter().enumerate() {
             lower[(size, j)] = *value;
             let column = &self.inverse.column(j);
-            let dot: f64 = row[j..].iter().zip(&column.as_slice()[j..]).map(|(a, b)| a * b).sum();
-            inverse[(size, j)] = -dot / root;
+            inverse[(size, j)] = -dot(&row[j..], &column.as_slice()[j..]) / root;
         }
         lower[(size, size)] = root;
         inverse[(size, size)] = 1.0 / root;
         Some(Factor { lower, inverse })
     }
+}
+
+/// a·b with eight sums in turn: one sum alone waits for each addition before the next.
+pub(crate) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    let mut sums = [0.0; 8];
+    let (firsts, seconds) = (a.chunks_exact(8), b.chunks_exact(8));
+    let rest: f64 = firsts.remainder().iter().zip(seconds.remainder()).map(|(a, b)| a * b).sum();
+    for (a, b) in firsts.zip(seconds) {
+        for (sum, (a, b)) in sums.iter_mut().zip(a.iter().zip(b)) {
+            *sum += a * b;
+        }
+    }
+    sums.iter().sum::<f64>() + rest
 }
 
 /// Overwrites the lower triangle with its Cholesky factor; `false` where a pivot is not positive.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::calibration::is_informative;
 use crate::committee::{Committee, Kind, Model, Recipe};
-use crate::engine::climb::{Aim, climb, common_set};
+use crate::engine::climb::{climb, common_set};
 use crate::engine::contract::{Answer, Best, EngineError, Experiment, MemberReport, Mode, Pick, Question};
 use crate::engine::{Direction, Region};
 use crate::gp::{GpError, Hyperparameters, Prior};
@@ -19,9 +19,7 @@ const LEAST: usize = 2;
 const START: usize = 1;
 /// Candidates of a pool that the whole committee ranks. Larger pools are read once by the members' processes, and the best
 /// by their votes are ranked by all.
-const RANKED: usize = 4_096;
-/// In a region, every this many picks one climbs the upper bound instead of the expected improvement.
-const BOUND_EVERY: usize = 4;
+pub(crate) const RANKED: usize = 4_096;
 /// Points nearer than this in every coordinate are the same point.
 const SAME: f64 = 1e-9;
 /// Quasi-random points among which a space-filling pick is chosen.
@@ -31,22 +29,27 @@ const CHOICES: usize = 256;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Engine {
     seed: u64,
-    recipe: Recipe,
+    /// For pools and for regions.
+    recipes: [Recipe; 2],
 }
 
 impl Engine {
-    /// An engine with the default committee.
+    /// An engine with the default committees.
     pub fn new(seed: u64) -> Engine {
-        Engine { seed, recipe: Recipe::default() }
+        Engine { seed, recipes: [Recipe::default(), Recipe::region()] }
     }
 
     /// An engine with a committee of one's own, for comparisons.
     pub fn with_recipe(seed: u64, recipe: Recipe) -> Engine {
-        Engine { seed, recipe }
+        Engine { seed, recipes: [recipe.clone(), recipe] }
     }
 
-    /// The committee for everything measured, after believing what is pending. `None` below two measurements.
+    /// The committee that chooses from a pool, for everything measured. `None` below two measurements.
     pub fn committee(&self, question: &Question<'_>) -> Result<Option<Committee>, EngineError> {
+        self.fit(question, &self.recipes[0])
+    }
+
+    fn fit(&self, question: &Question<'_>, recipe: &Recipe) -> Result<Option<Committee>, EngineError> {
         check(question)?;
         let count = question.experiments.len();
         if count < LEAST {
@@ -57,7 +60,7 @@ impl Engine {
         let values: Vec<f64> = question.experiments.iter().map(|one| sign * one.value).collect();
         let variances: Vec<f64> = question.experiments.iter().map(|one| one.variance).collect();
         let warm: [Hyperparameters; 0] = [];
-        let fitted = Committee::fit(&points, &values, &variances, &self.recipe, (self.seed, question.step), &warm);
+        let fitted = Committee::fit(&points, &values, &variances, recipe, (self.seed, question.step), &warm);
         let fitted = fitted.map_err(|error| named(error, question.experiments))?;
         Ok(Some(fitted))
     }
@@ -115,7 +118,7 @@ impl Engine {
 
     /// The next candidates of a region.
     pub fn from_region(&self, question: &Question<'_>, region: &dyn Region) -> Result<Answer, EngineError> {
-        let fitted = self.committee(question)?;
+        let fitted = self.fit(question, &self.recipes[1])?;
         let needed = START * (region.dimensions() + 1);
         let mut known = known_points(question);
         let enough = question.experiments.len() >= needed.max(LEAST);
@@ -138,9 +141,8 @@ impl Engine {
                 (x.clone(), spread_pick(None, x, question))
             } else {
                 let mut rng = stream(self.seed, question.step ^ ((picks.len() as u64) << 48), Purpose::Local);
-                let aim = if (known.len() + 1).is_multiple_of(BOUND_EVERY) { Aim::Bound } else { Aim::Improvement };
                 let candidates = common_set(&committee, region, &mut rng);
-                let Some(x) = climb(&committee, region, &candidates, question.log_cost, &is_known, aim) else { break };
+                let Some(x) = climb(&committee, region, &candidates, question.log_cost, &is_known) else { break };
                 let made = pick(&committee, None, &x, Vec::new(), question);
                 (x, made)
             };

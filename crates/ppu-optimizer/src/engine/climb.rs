@@ -1,14 +1,15 @@
-//! Regions without a list of candidates: a common set for the members to rank, then a climb from its best.
+//! Regions without a list of candidates: a look at points all over it, then climbs from the best of them.
 
 use rand_chacha::ChaCha12Rng;
 
 use crate::candidates::step;
-use crate::committee::{Committee, Model};
+use crate::committee::{Committee, Member, Model};
 use crate::gp::minimize;
 use crate::improvement::log_expected_improvement_with_slopes;
+use crate::multi::log_sum;
 use crate::sequence::Recurrence;
 
-/// Quasi-random points of the region, and neighbours of the best measured points, that the members rank.
+/// Quasi-random points of the region, and neighbours of the best measured points, among which climbs start.
 const SPREAD: usize = 384;
 const GOOD_POINTS: usize = 6;
 const NEIGHBOURS: usize = 36;
@@ -17,18 +18,8 @@ const CLIMBS: usize = 4;
 /// Iterations of one climb and the gain at which it ends: ln EI known to 1e-6 is far finer than the models.
 const EFFORT: (usize, f64) = (40, 1e-7);
 
-/// Standard deviations that the bound adds to the mean.
-const BOUND: f64 = 2.0;
-
-/// What is climbed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Aim {
-    /// Expected improvement.
-    Improvement,
-    /// Upper confidence bound: it leaves a local optimum that expected improvement polishes for ever, because fitted
-    /// hyperparameters are surer of the rest of the space than they should be.
-    Bound,
-}
+/// Half of the difference by which the slope of a cost is taken.
+const COST_STEP: f64 = 1e-5;
 
 /// Where coordinates may lie.
 pub trait Region {
@@ -64,7 +55,7 @@ impl Region for Cube {
     }
 }
 
-/// Everything that the members rank: points all over the region, and neighbours of the best measured points.
+/// Where climbs may start: points all over the region, and neighbours of the best measured points.
 pub(super) fn common_set(committee: &Committee, region: &dyn Region, rng: &mut ChaCha12Rng) -> Vec<Vec<f64>> {
     let mut found = region.sample(SPREAD, rng);
     let readings = &committee.readings;
@@ -85,80 +76,85 @@ pub(super) fn common_set(committee: &Committee, region: &dyn Region, rng: &mut C
     found
 }
 
-/// The point that the votes prefer after a climb of Σ weight · ln EI of the processes from the best voted ones. Points for
-/// which `taken` is true are passed over.
+/// The point of the largest expected improvement that climbs from the best candidates reach. Points for which `taken` is
+/// true are passed over. The improvement is expected under the mixture of the committee's processes, ln Σ weight · EI: a
+/// member that sees a chance is heard, which the mean of logarithms would not do.
 pub(super) fn climb(
     committee: &Committee,
     region: &dyn Region,
     candidates: &[Vec<f64>],
     log_cost: Option<super::LogCost<'_>>,
     taken: &dyn Fn(&[f64]) -> bool,
-    aim: Aim,
 ) -> Option<Vec<f64>> {
-    let rows: Vec<f64> = candidates.iter().flatten().copied().collect();
-    let votes = committee.votes(&rows, log_cost);
+    let scores = scores(committee, candidates, log_cost);
     let mut order: Vec<usize> = (0..candidates.len()).filter(|at| !taken(&candidates[*at])).collect();
-    order.sort_by(|a, b| votes[*b].total_cmp(&votes[*a]));
+    order.sort_by(|a, b| scores[*b].total_cmp(&scores[*a]));
     let first = *order.first()?;
-    if process_share(committee) < 0.5 {
-        return Some(candidates[first].clone());
-    }
-    let value = |x: &[f64]| slopes(committee, aim, x).0 - log_cost.map_or(0.0, |log_cost| log_cost(x));
-    // Half of the starts by the votes, half by what is climbed.
-    let mut by_value: Vec<(f64, usize)> = order.iter().map(|at| (value(&candidates[*at]), *at)).collect();
-    by_value.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut starts: Vec<usize> = order.iter().take(CLIMBS / 2).copied().collect();
-    starts.extend(
-        by_value
-            .iter()
-            .map(|(_, at)| *at)
-            .filter(|at| !order[..order.len().min(CLIMBS / 2)].contains(at))
-            .take(CLIMBS / 2),
-    );
+    let uphill = |x: &[f64]| {
+        let (value, slope) = slopes(committee, log_cost, x);
+        value.is_finite().then(|| (-value, slope.iter().map(|slope| -slope).collect()))
+    };
     let bounds = vec![(0.0, 1.0); region.dimensions()];
-    let mut best: Option<(f64, Vec<f64>)> = None;
-    for start in starts {
-        let start = &candidates[start];
-        let mut tops = vec![start.clone()];
-        let uphill = |x: &[f64]| {
-            let (value, slope) = slopes(committee, aim, x);
-            value.is_finite().then(|| (-value, slope.iter().map(|slope| -slope).collect()))
-        };
-        if let Some((top, _)) = minimize(uphill, start, &bounds, EFFORT) {
-            tops.extend(region.repair(&top).filter(|top| !taken(top)));
-        }
-        for top in tops {
-            let reached = value(&top);
-            if reached.is_finite() && best.as_ref().is_none_or(|(highest, _)| reached > *highest) {
-                best = Some((reached, top));
-            }
+    let mut best = (scores[first], candidates[first].clone());
+    for start in order.into_iter().take(CLIMBS) {
+        let Some((top, _)) = minimize(uphill, &candidates[start], &bounds, EFFORT) else { continue };
+        let Some(top) = region.repair(&top).filter(|top| !taken(top)) else { continue };
+        let reached = slopes(committee, log_cost, &top).0;
+        if reached > best.0 {
+            best = (reached, top);
         }
     }
-    Some(best.map_or_else(|| candidates[first].clone(), |(_, top)| top))
+    Some(best.1)
 }
 
-/// Share of the votes that Gaussian processes hold: only they have slopes.
-fn process_share(committee: &Committee) -> f64 {
-    let processes = committee.members.iter().filter(|member| matches!(member.model, Model::Process(_)));
-    processes.map(|member| member.weight).sum()
+/// What is climbed, at many points at once.
+fn scores(committee: &Committee, candidates: &[Vec<f64>], log_cost: Option<super::LogCost<'_>>) -> Vec<f64> {
+    let rows: Vec<f64> = candidates.iter().flatten().copied().collect();
+    let mut gains: Vec<Vec<f64>> = vec![Vec::new(); candidates.len()];
+    let mut predicted = Vec::new();
+    let votes = |member: &&Member| member.weight > 0.0;
+    // Only processes have slopes: a forest counts where it is alone.
+    let sloped = committee.members.iter().filter(votes).any(is_process);
+    for member in committee.members.iter().filter(votes).filter(|member| !sloped || is_process(member)) {
+        member.predict_rows(&rows, &mut predicted);
+        for (gains, at) in gains.iter_mut().zip(&predicted) {
+            gains.push(member.weight.ln() + member.log_gain(*at));
+        }
+    }
+    let cost = |x: &Vec<f64>| log_cost.map_or(0.0, |log_cost| log_cost(x));
+    gains.iter().zip(candidates).map(|(gains, x)| log_sum(gains) - cost(x)).collect()
 }
 
-/// What is climbed, and its slope: Σ weight · ln EI of the processes, or Σ weight · (μ + 2σ)/scale.
-fn slopes(committee: &Committee, aim: Aim, x: &[f64]) -> (f64, Vec<f64>) {
-    let (mut value, mut slope) = (0.0, vec![0.0; x.len()]);
+fn is_process(member: &Member) -> bool {
+    matches!(member.model, Model::Process(_))
+}
+
+/// What is climbed at a point, and its slope.
+fn slopes(committee: &Committee, log_cost: Option<super::LogCost<'_>>, x: &[f64]) -> (f64, Vec<f64>) {
+    let mut gains = Vec::new();
+    let mut steps: Vec<Vec<f64>> = Vec::new();
     for member in committee.members.iter().filter(|member| member.weight > 0.0) {
         let Model::Process(process) = &member.model else { continue };
         let at = process.predict_with_slopes(x);
-        let (gain, by_mean, by_sd) = match aim {
-            Aim::Improvement => log_expected_improvement_with_slopes(at.mean, at.sd, member.best),
-            Aim::Bound => {
-                let scale = process.scale();
-                ((at.mean + BOUND * at.sd) / scale, 1.0 / scale, BOUND / scale)
-            }
-        };
-        value += member.weight * gain;
-        for ((slope, mean), sd) in slope.iter_mut().zip(&at.mean_slope).zip(&at.sd_slope) {
-            *slope += member.weight * (by_mean * mean + by_sd * sd);
+        let (gain, by_mean, by_sd) = log_expected_improvement_with_slopes(at.mean, at.sd, member.best);
+        gains.push(member.weight.ln() + gain);
+        steps.push(at.mean_slope.iter().zip(&at.sd_slope).map(|(mean, sd)| by_mean * mean + by_sd * sd).collect());
+    }
+    let mut value = log_sum(&gains);
+    let mut slope = vec![0.0; x.len()];
+    for (gain, step) in gains.iter().zip(&steps) {
+        let share = (gain - value).exp();
+        slope.iter_mut().zip(step).for_each(|(slope, step)| *slope += share * step);
+    }
+    if let Some(log_cost) = log_cost {
+        value -= log_cost(x);
+        let mut moved = x.to_vec();
+        for (at, slope) in slope.iter_mut().enumerate() {
+            moved[at] = x[at] + COST_STEP;
+            let above = log_cost(&moved);
+            moved[at] = x[at] - COST_STEP;
+            *slope -= (above - log_cost(&moved)) / (2.0 * COST_STEP);
+            moved[at] = x[at];
         }
     }
     (value, slope)

@@ -11,6 +11,7 @@ mod sensitivity;
 mod stopping;
 
 pub use ask::Engine;
+pub(crate) use ask::RANKED;
 pub use climb::{Cube, Region};
 pub use contract::{Answer, Best, Direction, EngineError, Experiment, LogCost, MemberReport, Mode, Pick, Question};
 pub use sensitivity::{Sensitivity, sensitivities};

@@ -3,7 +3,7 @@
 use nalgebra::DMatrix;
 
 use crate::gp::GpError;
-use crate::gp::kernel::{Kernel, matern, matern_with_slope};
+use crate::gp::kernel::{Kernel, matern_all, matern_all_with_slopes};
 use crate::gp::lbfgs::{Evaluated, minimize};
 use crate::gp::prior::Prior;
 use crate::gp::readings::Readings;
@@ -12,12 +12,13 @@ use crate::linear::Factor;
 /// Iterations of one start, and the relative decrease at which it ends. A log posterior known to 1e-5 is far finer than
 /// the data can tell; a handful of variables converges in 10 to 30 iterations.
 const EFFORT: (usize, f64) = (40, 3e-6);
-/// Relative diagonal that is always added, and the largest one tried before the data are given up.
-const JITTER: (f64, f64) = (1e-8, 1e-4);
+/// Relative diagonal that is always added, and the largest one tried before the data are given up. It bounds how finely an
+/// optimum without noise can be resolved.
+pub(crate) const JITTER: (f64, f64) = (1e-12, 1e-4);
 /// Bounds of ln ℓ in unit coordinates, of ln σ_f² and of ln σ_n² in units of the standardised values.
 const LENGTH: (f64, f64) = (-4.2, 4.0);
 const SIGNAL: (f64, f64) = (-4.6, 4.6);
-const NOISE: (f64, f64) = (-18.4, 0.7);
+const NOISE: (f64, f64) = (-27.0, 0.7);
 /// Hyperparameters are fitted on at most this many points, spread over the data: an evaluation costs O(n³).
 const FITTED_POINTS: usize = 256;
 
@@ -61,9 +62,12 @@ pub(crate) fn factor(readings: &Readings, hyper: &Hyperparameters) -> Option<Fac
     let count = readings.len();
     let mut covariance = DMatrix::zeros(count, count);
     for j in 0..count {
-        for i in j + 1..count {
-            covariance[(i, j)] = kernel.signal * matern(kernel.square(readings.point(i), readings.point(j)));
+        let mut column = covariance.column_mut(j);
+        let column = &mut column.as_mut_slice()[j + 1..];
+        for (at, square) in column.iter_mut().enumerate() {
+            *square = kernel.square(readings.point(j + 1 + at), readings.point(j));
         }
+        matern_all(kernel.signal, column);
     }
     factor_with_jitter(covariance, readings, hyper)
 }
@@ -119,16 +123,18 @@ impl<'a> Posterior<'a> {
         let (signal, noise) = (hyper.signal(), hyper.noise());
         let weights: Vec<f64> = hyper.log_length.iter().map(|log| (-2.0 * log).exp()).collect();
         let mut covariance = DMatrix::zeros(count, count);
-        let mut slopes = Vec::with_capacity(count * (count - 1) / 2);
-        let mut pairs = self.squares.chunks_exact(dimensions);
+        let mut slopes = vec![0.0; count * count.saturating_sub(1) / 2];
+        let (mut pairs, mut rest) = (self.squares.chunks_exact(dimensions), slopes.as_mut_slice());
         for j in 0..count {
-            for covariance in &mut covariance.column_mut(j).as_mut_slice()[j + 1..] {
+            let mut column = covariance.column_mut(j);
+            let column = &mut column.as_mut_slice()[j + 1..];
+            for square in column.iter_mut() {
                 let pair = pairs.next().expect("one entry for each pair");
-                let square: f64 = pair.iter().zip(&weights).map(|(square, weight)| square * weight).sum();
-                let (correlation, slope) = matern_with_slope(square);
-                *covariance = signal * correlation;
-                slopes.push(slope);
+                *square = pair.iter().zip(&weights).map(|(square, weight)| square * weight).sum();
             }
+            let (first, later) = rest.split_at_mut(column.len());
+            matern_all_with_slopes(signal, column, first);
+            rest = later;
         }
         let factor = factor_with_jitter(covariance.clone(), readings, &hyper)?;
         let a = factor.solve(&readings.value);

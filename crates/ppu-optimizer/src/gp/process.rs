@@ -3,15 +3,17 @@
 use nalgebra::{Cholesky, DMatrix, DVector};
 use rand_chacha::ChaCha12Rng;
 
-use crate::gp::fit::{Hyperparameters, factor, mode};
-use crate::gp::kernel::{Kernel, matern, matern_with_slope};
+use crate::gp::fit::{Hyperparameters, JITTER, factor, mode};
+use crate::gp::kernel::{Kernel, matern_all, matern_with_slope};
 use crate::gp::prior::Prior;
 use crate::gp::readings::Readings;
-use crate::linear::Factor;
+use crate::linear::{Factor, dot};
 use crate::sequence::normals;
 
 /// Predictive variance is never below this share of σ_f².
 const LEAST_VARIANCE: f64 = 1e-12;
+/// Points that are predicted at once.
+const PREDICTED: usize = 512;
 
 /// An exact Gaussian process with Matérn-5/2 kernel and fitted noise. Points are in the unit cube, values in their own
 /// unit; they are standardised inside.
@@ -184,7 +186,7 @@ impl GaussianProcess {
         process.readings.push(point, value, variance);
         let cross = self.cross(point);
         // The smallest jitter of a factorisation, so that appending equals refitting.
-        let diagonal = self.kernel.signal * (1.0 + 1e-8) + self.hyper.noise() + variance;
+        let diagonal = self.kernel.signal * (1.0 + JITTER.0) + self.hyper.noise() + variance;
         match self.factor.appended(&cross, diagonal) {
             Some(factor) => process.factor = factor,
             None => {
@@ -226,22 +228,42 @@ impl GaussianProcess {
     /// Means and standard deviations at many points: `rows` holds the coordinates of one point after the other. The work
     /// goes through matrix products, which is several times faster than point by point.
     pub fn predict_rows(&self, rows: &[f64], out: &mut Vec<(f64, f64)>) {
-        let (count, dimensions) = (self.readings.len(), self.readings.dimensions);
-        let points = rows.len() / dimensions;
-        let mut cross = DMatrix::zeros(count, points);
-        for (j, point) in rows.chunks_exact(dimensions).enumerate() {
-            for (i, slot) in cross.column_mut(j).as_mut_slice().iter_mut().enumerate() {
-                *slot = self.kernel.signal * matern(self.kernel.square(self.readings.point(i), point));
+        out.clear();
+        let dimensions = self.readings.dimensions;
+        // Blocks keep memory bounded and the products in the cache of the processor.
+        for block in rows.chunks(PREDICTED * dimensions) {
+            let cross = self.cross_rows(block);
+            let explained = self.factor.explained(&cross);
+            for (column, explained) in cross.column_iter().zip(explained) {
+                let mean = dot(column.as_slice(), &self.a);
+                let variance = (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal);
+                out.push((self.centre + self.scale * mean, self.scale * variance.sqrt()));
             }
         }
-        let solved = self.factor.lower_inverse() * &cross;
-        out.clear();
-        for j in 0..points {
-            let mean: f64 = cross.column(j).as_slice().iter().zip(&self.a).map(|(k, a)| k * a).sum();
-            let explained: f64 = solved.column(j).as_slice().iter().map(|value| value * value).sum();
-            let variance = (self.kernel.signal - explained).max(LEAST_VARIANCE * self.kernel.signal);
-            out.push((self.centre + self.scale * mean, self.scale * variance.sqrt()));
+    }
+
+    /// Covariances of the data with many points, a column a point. Squared distances are |a|² + |b|² − 2 a·b in units of
+    /// the length scales: the digits that cancel do not matter, because the kernel is flat at 0.
+    fn cross_rows(&self, rows: &[f64]) -> DMatrix<f64> {
+        let dimensions = self.readings.dimensions;
+        let scales: Vec<f64> = self.kernel.inverse_square.iter().map(|weight| weight.sqrt()).collect();
+        let scaled = |rows: &[f64]| {
+            DMatrix::from_fn(dimensions, rows.len() / dimensions, |k, i| rows[i * dimensions + k] * scales[k])
+        };
+        let (own, other) = (scaled(&self.readings.x), scaled(rows));
+        let squares = |points: &DMatrix<f64>| -> Vec<f64> {
+            points.column_iter().map(|x| dot(x.as_slice(), x.as_slice())).collect()
+        };
+        let (own_squares, other_squares) = (squares(&own), squares(&other));
+        let mut cross = own.transpose() * &other;
+        for (mut column, there) in cross.column_iter_mut().zip(other_squares) {
+            let column = column.as_mut_slice();
+            for (value, here) in column.iter_mut().zip(&own_squares) {
+                *value = (here + there - 2.0 * *value).max(0.0);
+            }
+            matern_all(self.kernel.signal, column);
         }
+        cross
     }
 
     /// Mean and standard deviation with their slopes: ∇μ = Jᵀa, ∇σ² = −2 JᵀC⁻¹k.
@@ -328,11 +350,6 @@ impl GaussianProcess {
     /// Number of observations; of distinct points where replicates were pooled.
     pub fn observations(&self) -> usize {
         self.readings.len()
-    }
-
-    /// Standard deviation of the values that were fitted: the unit of standardised values.
-    pub(crate) fn scale(&self) -> f64 {
-        self.scale
     }
 
     pub(crate) fn parts(&self) -> (&Readings, &Kernel, &Factor, &[f64], f64, f64) {

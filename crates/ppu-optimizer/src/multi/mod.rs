@@ -5,5 +5,6 @@ mod boxes;
 mod improvement;
 
 pub use aim::Utility;
+pub(crate) use aim::log_sum;
 pub use boxes::{Cell, dominates, front, hypervolume, inferred_reference, non_dominated};
 pub(crate) use improvement::{Baseline, Goal, HypervolumeImprovement};

@@ -67,12 +67,23 @@ impl Process {
         self.is_alive() && kill_process(self.pid, Signal::TERM).is_ok()
     }
 
-    /// Resident memory in bytes; `None` when it is gone.
-    pub fn resident_bytes(&self) -> Option<u64> {
-        let text = std::fs::read_to_string(format!("/proc/{}/status", self.pid.as_raw_nonzero())).ok()?;
-        let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
+    /// Memory in bytes that it alone uses, with its share of what it shares with others, such as the executable (PSS, see
+    /// proc(5)); `None` when it is gone.
+    pub fn proportional_bytes(&self) -> Option<u64> {
+        kib_of(&format!("/proc/{}/smaps_rollup", self.pid.as_raw_nonzero()), "Pss:")
     }
+
+    /// Resident memory in bytes, with all of the executable that is shared with others; `None` when it is gone.
+    pub fn resident_bytes(&self) -> Option<u64> {
+        kib_of(&format!("/proc/{}/status", self.pid.as_raw_nonzero()), "VmRSS:")
+    }
+}
+
+/// A line of a file of proc(5) that counts KiB, in bytes.
+fn kib_of(file: &str, name: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
+    Some(line.trim().trim_end_matches("kB").trim().parse::<u64>().ok()? * 1024)
 }
 
 /// Clock ticks from boot to the start of a living process (field 22 of proc(5) stat).

@@ -8,11 +8,14 @@ mod state;
 pub use state::{Attempt, LedgerState, RecordError};
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use ppu_core::DeviceId;
 use ppu_host::Host;
-use ppu_proto::journal::v1::{DriverBooted, LedgerCreated, LedgerRecord, LedgerTailCut, ledger_record::Event};
+use ppu_proto::journal::v1::{
+    DriverBooted, LedgerAcknowledged, LedgerCreated, LedgerRecord, LedgerTailCut, ledger_record::Event,
+};
 use ppu_store::{
     AppendError, Disk, Log, LogId, LogOptions, LogReader, LogWriter, OpenError, Preparation, ReadError, SequenceRange,
 };
@@ -96,6 +99,8 @@ pub struct Ledger {
     state: RwLock<LedgerState>,
     turn: Mutex<()>,
     last_dseq: watch::Sender<u64>,
+    /// Largest sequence that the scheduler has acknowledged, recorded or not.
+    acknowledged: AtomicU64,
     failed: watch::Sender<Option<String>>,
 }
 
@@ -159,6 +164,7 @@ impl Ledger {
             writer: RwLock::new(Some(writer)),
             read: Box::new(move |from, to| read_records(&reader, from, to)),
             last_dseq: watch::Sender::new(state.last_dseq),
+            acknowledged: AtomicU64::new(state.acknowledged),
             state: RwLock::new(state),
             turn: Mutex::new(()),
             failed: watch::Sender::new(None),
@@ -197,6 +203,24 @@ impl Ledger {
             events.extend(state.events_from(dseq.max(from)).cloned());
         }
         Ok(events)
+    }
+
+    /// Takes an acknowledgement in. It is recorded with the next commit, because nothing is lost when it is not: what was
+    /// acknowledged and is not known to be is offered again.
+    pub fn acknowledge(&self, dseq: u64) {
+        self.acknowledged.fetch_max(dseq, Ordering::Relaxed);
+    }
+
+    /// Everything up to here is durable at the scheduler.
+    pub fn acknowledged(&self) -> u64 {
+        self.acknowledged.load(Ordering::Relaxed)
+    }
+
+    /// Records what was acknowledged and is not on record yet.
+    pub async fn record_acknowledged(&self) -> Result<(), CommitError> {
+        let mut turn = self.turn().await;
+        let is_owed = self.acknowledged() > turn.state().acknowledged;
+        if is_owed { turn.commit(Vec::new()).await.map(drop) } else { Ok(()) }
     }
 
     /// Sequence of the last record, as it grows.
@@ -250,8 +274,14 @@ impl Turn<'_> {
         self.ledger.state()
     }
 
-    /// Records events, all or none: returns when they are durable and taken in.
-    pub async fn commit(&mut self, events: Vec<Event>) -> Result<SequenceRange, CommitError> {
+    /// Records events, all or none: returns when they are durable and taken in. An acknowledgement that is not on record
+    /// yet goes before them.
+    pub async fn commit(&mut self, mut events: Vec<Event>) -> Result<SequenceRange, CommitError> {
+        let dseq = self.ledger.acknowledged();
+        let owed = u64::from(dseq > self.state().acknowledged);
+        if owed > 0 {
+            events.insert(0, Event::Acknowledged(LedgerAcknowledged { dseq }));
+        }
         let records = stamped(&*self.ledger.host, events);
         // What replay would refuse must never reach the log, so it is tried on a copy first.
         let mut next = self.state().clone();
@@ -272,7 +302,7 @@ impl Turn<'_> {
         };
         *self.ledger.state.write().unwrap_or_else(PoisonError::into_inner) = next;
         self.ledger.last_dseq.send_replace(range.last);
-        Ok(range)
+        Ok(SequenceRange { first: range.first + owed, last: range.last })
     }
 }
 

@@ -15,7 +15,7 @@ use ppu_engine::{Event, Fact, Input, Refusal};
 use ppu_proto::convert::{self, numbers_from_wire};
 use ppu_proto::lab::v1 as wire;
 use ppu_proto::lab::v1::lab_service_server::{LabService, LabServiceServer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use tokio_stream::wrappers::{ReceiverStream, TcpListenerStream};
 use tonic::{Request, Response, Status};
 use tonic_types::{ErrorDetails, StatusExt as _};
@@ -560,21 +560,32 @@ async fn watch_events(handle: Handle, mut after: u64, sender: mpsc::Sender<Resul
         if full {
             continue;
         }
-        match live.recv().await {
-            Ok(batch) => {
-                let seen = after;
-                for (seq, fact) in batch.iter().filter(|(seq, _)| *seq > seen) {
-                    if sender.try_send(Ok(feed::event(*seq, fact))).is_err() {
-                        let message = format!("too slow: go on with after_seq = {after}");
-                        let _ = sender.send(Err(Status::resource_exhausted(message))).await;
-                        return;
-                    }
-                    after = *seq;
-                }
+        if !follow_live(&mut live, &mut after, &sender).await {
+            return;
+        }
+    }
+}
+
+/// Passes live events on; `true` when the journal has to be read because the live feed has gone ahead.
+async fn follow_live(
+    live: &mut broadcast::Receiver<Arc<Vec<(u64, Fact)>>>,
+    after: &mut u64,
+    sender: &mpsc::Sender<Result<wire::WatchResponse, Status>>,
+) -> bool {
+    loop {
+        let batch = match live.recv().await {
+            Ok(batch) => batch,
+            Err(broadcast::error::RecvError::Lagged(_)) => return true,
+            Err(broadcast::error::RecvError::Closed) => return false,
+        };
+        let seen = *after;
+        for (seq, fact) in batch.iter().filter(|(seq, _)| *seq > seen) {
+            if sender.try_send(Ok(feed::event(*seq, fact))).is_err() {
+                let message = format!("too slow: go on with after_seq = {after}");
+                let _ = sender.send(Err(Status::resource_exhausted(message))).await;
+                return false;
             }
-            // Behind the live feed: the journal has what was missed.
-            Err(tokio::sync::broadcast::error::RecvError::Lagged(_)) => {}
-            Err(tokio::sync::broadcast::error::RecvError::Closed) => return,
+            *after = *seq;
         }
     }
 }

@@ -24,7 +24,13 @@ use clap::Parser as _;
 fn main() -> ExitCode {
     let arguments = cli::Arguments::parse();
     start_logging(arguments.command.is_role());
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // A driver waits for one instrument: one thread answers sooner than several that wake each other.
+    let mut threads = if matches!(arguments.command, cli::Verb::Driver(_)) {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    let runtime = match threads.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("ppu: the async runtime cannot start: {error}");

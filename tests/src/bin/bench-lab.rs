@@ -55,9 +55,19 @@ enum InstrumentKind {
     },
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
+fn main() -> anyhow::Result<()> {
+    let task = Arguments::parse().task;
+    // As the executable does it: a driver has one thread.
+    let mut threads = if matches!(task, Task::Driver { .. }) {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    threads.enable_all().build()?.block_on(run(task))
+}
+
+async fn run(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Dispatch { steps, command } => print(&dispatch::run(steps, &command).await?),
         Task::Memory { seconds } => print(&memory::run(Duration::from_secs(seconds)).await?),
         Task::Crash => {

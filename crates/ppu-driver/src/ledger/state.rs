@@ -135,11 +135,12 @@ pub struct LedgerState {
     /// Random number of the last start.
     pub boot_nonce: Vec<u8>,
     /// Random numbers of all starts: what a copy of the ledger does not contain.
-    boot_nonces: BTreeSet<Vec<u8>>,
-    /// Shared, so that a copy of the projection, on which each change is tried first, stays cheap.
+    boot_nonces: Arc<BTreeSet<Vec<u8>>>,
+    /// Shared like the sets above and below, so that a copy of the projection, on which each change is tried first, stays
+    /// cheap however old the ledger is.
     attempts: BTreeMap<CommandKey, Arc<Attempt>>,
     void_steps: BTreeMap<StepId, u64>,
-    closed_runs: BTreeSet<String>,
+    closed_runs: Arc<BTreeSet<String>>,
     events: BTreeMap<u64, Arc<wire::EventsResponse>>,
 }
 
@@ -156,7 +157,7 @@ impl LedgerState {
                 self.boot = booted.boot;
                 self.machine_boot.clone_from(&booted.machine_boot);
                 self.boot_nonce.clone_from(&booted.nonce);
-                self.boot_nonces.insert(booted.nonce.clone());
+                Arc::make_mut(&mut self.boot_nonces).insert(booted.nonce.clone());
             }
             Event::Epoch(seen) => {
                 self.max_epoch = self.max_epoch.max(seen.epoch);
@@ -335,7 +336,7 @@ impl LedgerState {
     fn close_run(&mut self, run: &str) {
         self.attempts.retain(|key, _| key.step.parts().0 != run);
         self.void_steps.retain(|step, _| step.parts().0 != run);
-        self.closed_runs.insert(run.to_owned());
+        Arc::make_mut(&mut self.closed_runs).insert(run.to_owned());
     }
 
     fn offer_attempt(&mut self, dseq: u64, key: Option<ppu_proto::common::v1::CommandKey>, outcome: wire::Outcome) {

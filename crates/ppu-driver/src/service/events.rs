@@ -1,17 +1,20 @@
 //! The stream of events: pulled by sequence, acknowledged on the same stream (REL-10).
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ppu_proto::device::v1 as wire;
 use ppu_proto::device::v1::events_request::Message;
-use ppu_proto::journal::v1::{LedgerAcknowledged, ledger_record::Event};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tonic::{Status, Streaming};
 
 use super::shared::Shared;
 
 /// Events on their way to the scheduler; a slower reader makes the sender wait, never the ledger (reliability 14).
 const BUFFER: usize = 256;
+/// An acknowledgement is on record after this time, where no other commit took it along before.
+const RECORDED_WITHIN: Duration = Duration::from_millis(20);
 
 /// Opens the stream: its first message says from where.
 pub(super) async fn open(
@@ -86,34 +89,46 @@ async fn pending(shared: &Arc<Shared>, next: u64, last: u64) -> Result<Vec<wire:
     read.await.map_err(|error| Status::data_loss(crate::ledger::explained(&error)))
 }
 
-/// Records acknowledgements until the client ends the stream.
+/// Takes acknowledgements in until the client ends the stream. They are recorded with what is recorded next, or by
+/// themselves after a while: a commit of their own for each would make the next command wait.
 async fn take_acknowledgements(shared: Arc<Shared>, session: Vec<u8>, mut incoming: Streaming<wire::EventsRequest>) {
+    let mut due = None;
     loop {
-        let message = match incoming.message().await {
-            Ok(Some(request)) => request.message,
-            // The client sends nothing more; it may still read.
-            Ok(None) => return std::future::pending().await,
-            Err(_) => return,
+        let message = tokio::select! {
+            message = incoming.message() => match message {
+                Ok(Some(request)) => request.message,
+                // The client sends nothing more; it may still read.
+                Ok(None) if due.is_none() => return std::future::pending().await,
+                Err(_) if due.is_none() => return,
+                Ok(None) | Err(_) => None,
+            },
+            () = until(due) => None,
         };
-        let Some(Message::AcknowledgedDseq(dseq)) = message else { continue };
-        let shared = Arc::clone(&shared);
-        let session = session.clone();
-        // In a task of its own: a commit that was begun is taken in even when the stream breaks meanwhile.
-        let recorded = tokio::spawn(async move {
-            let mut turn = shared.ledger.turn().await;
-            let fits = {
-                let state = turn.state();
-                dseq > state.acknowledged && dseq <= state.last_dseq
-            };
-            if !fits || !shared.gate().is_current(&session) {
-                return;
+        let Some(Message::AcknowledgedDseq(dseq)) = message else {
+            if due.take().is_some() {
+                let shared = Arc::clone(&shared);
+                // In a task of its own: a commit that was begun is taken in even when the stream breaks meanwhile.
+                let recorded = tokio::spawn(async move {
+                    if let Err(error) = shared.ledger.record_acknowledged().await {
+                        tracing::warn!(%error, "an acknowledgement was not recorded");
+                    }
+                });
+                if recorded.await.is_err() {
+                    return;
+                }
             }
-            if let Err(error) = turn.commit(vec![Event::Acknowledged(LedgerAcknowledged { dseq })]).await {
-                tracing::warn!(%error, dseq, "an acknowledgement was not recorded");
-            }
-        });
-        if recorded.await.is_err() {
-            return;
+            continue;
+        };
+        if dseq <= shared.ledger.state().last_dseq && shared.gate().is_current(&session) {
+            shared.ledger.acknowledge(dseq);
+            due.get_or_insert_with(|| Instant::now() + RECORDED_WITHIN);
         }
+    }
+}
+
+async fn until(due: Option<Instant>) {
+    match due {
+        Some(due) => tokio::time::sleep_until(due).await,
+        None => std::future::pending().await,
     }
 }

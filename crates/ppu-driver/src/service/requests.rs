@@ -308,12 +308,13 @@ impl Shared {
         use wire::close_run_response::Answer;
         let respond = |answer| Ok(wire::CloseRunResponse { answer: Some(answer) });
         let mut turn = self.ledger.turn().await;
+        let acknowledged = self.ledger.acknowledged();
         let judgement = {
             let state = turn.state();
             fence(self, &state, request.epoch, &request.session).and_then(|()| {
                 let open = state.attempts().find(|attempt| {
                     attempt.key.step.parts().0 == request.run
-                        && (attempt.state.is_live() || attempt.dseq > state.acknowledged)
+                        && (attempt.state.is_live() || attempt.dseq > acknowledged)
                 });
                 open.map_or(Ok(state.is_closed(&request.run)), |open| Err(conflict(&open.key, open.state)))
             })

@@ -17,6 +17,9 @@ use crate::subject::{Subject, run_of};
 /// Records of one step, as many as one batch of the log holds at most: lookups and a stop wait for no more.
 const RECORDS_AT_ONCE: usize = ppu_store::MAX_BATCH_RECORDS;
 
+/// What is appended within this time is applied together.
+const GATHERED_FOR: Duration = Duration::from_millis(10);
+
 /// How the index fares.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexStatus {
@@ -139,6 +142,8 @@ fn keep<D: Disk>(index: &Index, mut applied: Applied, reader: &LogReader<D>, wok
         if is_over {
             break;
         }
+        // Nobody waits for the index, and commands wait for the processor that it would take after each commit.
+        thread::sleep(GATHERED_FOR);
     }
     if let Err(error) = index.close(&mut applied) {
         tracing::warn!(%error, "the index of the journal could not be written out");

@@ -167,7 +167,7 @@ fn follow<D: Disk>(
     let log_error = |error: crate::JournalError| IndexError::Log(Box::new(error));
     let known = shared.lock().status.applied;
     let mut entries = reader.read_from(known + 1).map_err(|error| log_error(error.into()))?;
-    while !shared.stop.load(Ordering::Relaxed) {
+    loop {
         let mut subjects: Vec<(u64, Subject)> = Vec::new();
         let mut made: Vec<Link> = Vec::new();
         let mut to: Option<(u64, ChainHead)> = None;
@@ -185,6 +185,8 @@ fn follow<D: Disk>(
         index.take(subjects.into_iter(), made.into_iter(), applied, to)?;
         shared.lock().status.applied = to.0;
         shared.changed.notify_all();
+        if shared.stop.load(Ordering::Relaxed) {
+            return Ok(());
+        }
     }
-    Ok(())
 }

@@ -134,16 +134,18 @@ impl Shared {
 fn keep<D: Disk>(index: &Index, mut applied: Applied, reader: &LogReader<D>, woken: &Receiver<()>, shared: &Shared) {
     let mut links = Links::new(Some(index));
     loop {
-        let result = follow(index, &mut links, &mut applied, reader, shared);
-        if let Err(error) = result {
+        // Asked before the log is read: what was durable before the stop is applied once more.
+        let is_last = shared.stop.load(Ordering::Relaxed);
+        if let Err(error) = follow(index, &mut links, &mut applied, reader, shared) {
             return shared.condemn(&error);
         }
-        let is_over = shared.stop.load(Ordering::Relaxed) || woken.recv().is_err() || shared.lock().index.is_none();
-        if is_over {
+        if is_last || shared.lock().index.is_none() {
             break;
         }
         // Nobody waits for the index, and commands wait for the processor that it would take after each commit.
-        thread::sleep(GATHERED_FOR);
+        if woken.recv().is_ok() {
+            thread::sleep(GATHERED_FOR);
+        }
     }
     if let Err(error) = index.close(&mut applied) {
         tracing::warn!(%error, "the index of the journal could not be written out");

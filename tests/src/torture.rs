@@ -238,7 +238,9 @@ impl Deaths {
 
 /// Holds what the lab believes against what the world saw.
 async fn judge(lab: &RunningLab, report: &mut Report) -> anyhow::Result<()> {
-    let mut client = operator::client(lab.path()).await?;
+    // The last blow may have met the scheduler, and everything may have ended before it.
+    let answers = async || operator::client(lab.path()).await.ok();
+    let mut client = wait_until("the scheduler answers", AGAIN_WITHIN, answers).await?;
     let runs = operator::all_runs(&mut client).await?;
     let audit = ledger::audit(&ledger::lines(lab.path())?, &runs)?;
     report.runs += runs.len();

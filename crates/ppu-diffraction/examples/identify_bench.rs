@@ -1,16 +1,16 @@
 //! Phase identification of a folder of weighed mixtures against a library of CIF files: exact sets, calls of an unknown
 //! phase when one true structure is taken out, and time.
 //!
-//! `identify_bench DIR [--verbose]`, DIR in the layout of the reference data: `mixtures/*.xrdml`, `mixtures/weights.json`,
-//! `phases/*.cif`.
-#![allow(clippy::print_stdout, reason = "a benchmark prints its table")]
+//! `identify_bench DIR [--verbose]`, DIR in the layout of the reference data: patterns and `weights.json` in `mixtures/`,
+//! structures in `phases/`. What belongs to a mixture and what it is called in the library stands in `weights.json`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark prints its table and what it leaves out")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads files and measures time")]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ppu_diffraction::cif;
-use ppu_diffraction::formats::xrdml;
+use ppu_diffraction::formats;
 use ppu_diffraction::identify::{Identification, Review, Settings, StickLibrary, identify};
 use ppu_diffraction::pattern::Pattern;
 use ppu_diffraction::profile::Instrument;
@@ -30,8 +30,9 @@ fn main() -> Result<(), Failure> {
     let verbose = arguments.next().is_some();
     let instrument = Instrument::aeris();
     let structures = structures(&folder.join("phases"))?;
-    let library = StickLibrary::new(&structures, &instrument, 100.0)?;
-    let mixtures = mixtures(&folder.join("mixtures"))?;
+    let mixtures = mixtures(&folder.join("mixtures"), &structures)?;
+    let largest = mixtures.iter().filter_map(|mixture| mixture.pattern.two_theta().last()).copied().fold(0.0, f64::max);
+    let library = StickLibrary::new(&structures, &instrument, largest)?;
     let settings = Settings::default();
     let (mut exact, mut confident, mut confident_right, mut false_flags, mut slowest, mut whole) =
         (0, 0, 0, 0, 0.0f64, 0.0);
@@ -122,35 +123,47 @@ fn show(what: &str, mixture: &Mixture, found: &Identification, seconds: f64) {
 
 fn structures(folder: &Path) -> Result<Vec<(String, Phase)>, Failure> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+    for path in files(folder)? {
         if path.extension().is_some_and(|extension| extension == "cif") {
-            let structure = cif::read_structure(&std::fs::read_to_string(&path)?)?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            found.push((name, structure.phase));
+            match cif::read_structure(&std::fs::read_to_string(&path)?) {
+                Ok(structure) => found.push((name, structure.phase)),
+                Err(error) => eprintln!("{name} is left out of the library: {error}"),
+            }
         }
     }
-    found.sort_by(|a, b| a.0.cmp(&b.0));
     Ok(found)
 }
 
-fn mixtures(folder: &Path) -> Result<Vec<Mixture>, Failure> {
+/// The files of a folder in the order of their names.
+fn files(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let mut paths = std::fs::read_dir(folder)?.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+/// Patterns whose phases are known and in the library; what is left out is said.
+fn mixtures(folder: &Path, library: &[(String, Phase)]) -> Result<Vec<Mixture>, Failure> {
     let weights: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(folder.join("weights.json"))?)?;
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
+    for path in files(folder)? {
         let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        // `mixture--2min.xrdml`; licences and tables have other names.
         let Some((mixture, _)) = name.split_once("--") else { continue };
-        if path.extension().is_none_or(|extension| extension != "xrdml") {
+        let Some(components) = weights["mixtures"][mixture].as_array() else {
+            eprintln!("weights.json does not have {mixture}: left out");
             continue;
-        }
-        let components = weights["mixtures"][mixture].as_array().ok_or("weights.json does not have this mixture")?;
+        };
         let stem = |text: &str| Path::new(text).file_stem().unwrap_or_default().to_string_lossy().into_owned();
         let mut truth: Vec<String> = components.iter().map(|part| stem(part["cif"].as_str().unwrap_or(""))).collect();
         truth.sort();
-        let scan = xrdml::read(&std::fs::read(&path)?)?.scans.remove(0);
+        truth.dedup();
+        if let Some(strange) = truth.iter().find(|name| !library.iter().any(|(known, _)| known == *name)) {
+            eprintln!("{mixture} holds `{strange}`, which is not in the library: left out");
+            continue;
+        }
+        let scan = formats::read(&std::fs::read(&path)?, &path.to_string_lossy())?.swap_remove(0);
         found.push(Mixture { name, pattern: scan.pattern, truth });
     }
-    found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
 }

@@ -7,6 +7,7 @@ pub mod cif;
 pub mod formats;
 pub mod forward;
 pub mod identify;
+mod kernel;
 pub mod library;
 pub mod pattern;
 mod peak;

@@ -187,16 +187,24 @@ fn a_pattern_takes_a_fraction_of_a_second() {
     let pattern = film.pattern(&Instrument::aeris(), 1);
     let fastest = (0..3)
         .map(|_| {
-            let start = Instant::now();
+            let before = clock();
             let result = analyse(&film, &pattern);
             assert!(result.iterations > 0);
-            start.elapsed()
+            clock() - before
         })
-        .min()
-        .unwrap();
-    println!("3000 points, 5 phases: {fastest:?}");
+        .fold(f64::INFINITY, f64::min);
+    println!("3000 points, 5 phases: {fastest:.3} s");
     // Ten times what an idle core needs, so that a loaded machine does not fail the test.
-    assert!(fastest.as_secs_f64() < 1.0, "{fastest:?}");
+    assert!(fastest < 1.0, "{fastest} s");
+}
+
+/// Seconds of a core that this thread has used, or of the wall clock where the system does not say.
+fn clock() -> f64 {
+    static START: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    let start = START.get_or_init(Instant::now);
+    let used = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
+    let used = used.and_then(|text| text.split_whitespace().next()?.parse::<f64>().ok());
+    used.map_or_else(|| start.elapsed().as_secs_f64(), |nanoseconds| 1e-9 * nanoseconds)
 }
 
 #[test]

@@ -27,7 +27,7 @@ pub fn read(bytes: &[u8]) -> Result<Vec<Scan>, ReadError> {
         Some(b"RAW1.01") => version3(&file),
         Some([b'R', b'A', b'W', b' ', ..]) => unsupported("version 1 (DIFFRAC-AT)"),
         Some([b'R', b'A', b'W', b'2', ..]) => unsupported("version 2 (DIFFRAC-AT)"),
-        Some([b'R', b'A', b'W', ..]) => unsupported(&shown(&String::from_utf8_lossy(&bytes[..7]))),
+        Some([b'R', b'A', b'W', ..]) => unsupported(&format!("`{}`", shown(&String::from_utf8_lossy(&bytes[..7])))),
         _ => {
             let found = format!("it begins with `{}`", shown(&String::from_utf8_lossy(&bytes[..bytes.len().min(7)])));
             Err(ReadError::Format { format: FORMAT, found })

@@ -45,7 +45,7 @@ impl<'a> Archive<'a> {
     /// Reads the central directory.
     pub(super) fn open(bytes: &'a [u8], format: &'static str) -> Result<Self, ReadError> {
         if !bytes.starts_with(b"PK") {
-            return Err(ReadError::Format { format, found: "it does not begin as a zip archive".to_owned() });
+            return Err(ReadError::Format { format, found: "byte 0 is not the start of a zip archive".to_owned() });
         }
         // The end record stands at the end, before a comment of at most 65 535 bytes.
         let from = bytes.len().saturating_sub(22 + 65_535);
@@ -86,7 +86,7 @@ impl<'a> Archive<'a> {
 
     fn unpack(&self, member: &Member) -> Result<Vec<u8>, ReadError> {
         if member.flags & 1 != 0 {
-            let what = format!("the encrypted member {}", member.name);
+            let what = format!("the encrypted member `{}`", member.name);
             return Err(ReadError::NotSupported { format: "zip archive", what });
         }
         if member.size > LONGEST_MEMBER || member.size > BEST_RATIO * member.packed.max(64) {

@@ -2,7 +2,7 @@
 
 use super::data::Data;
 use super::sticks::{Candidate, StickLibrary};
-use crate::peak::{Shape, SmearedShape};
+use crate::kernel::{Mixture, Nodes, Smearing, Window};
 use crate::profile::Instrument;
 
 /// Lines are followed to this many full widths; tails beyond matter for fractions, not for identity.
@@ -62,20 +62,21 @@ struct Slopes {
 }
 
 impl Columns {
-    /// Adds a line with its derivatives at the angles `x`, the first of which is point `from`.
-    fn add(&mut self, shape: &SmearedShape, centre: f64, x: &[f64], from: usize, slopes: &Slopes, strain: &[f64]) {
-        for (offset, angle) in x.iter().enumerate() {
-            let i = from + offset;
-            let basis = shape.basis(angle - centre);
-            self.value[i] += slopes.intensity * basis.value;
-            self.shared[0][i] += slopes.displacement * basis.by_position;
-            self.shared[1][i] += slopes.gaussian * basis.by_gaussian;
-            self.own[1][i] += slopes.size * basis.by_lorentzian;
-            self.own[2][i] += slopes.b * basis.value;
-            self.own[3][i] += slopes.texture * basis.value;
-            let moved = slopes.strain * basis.by_position;
-            for (column, coefficient) in self.own[PLAIN..].iter_mut().zip(strain) {
-                column[i] += coefficient * moved;
+    /// Adds a line with its derivatives; the first point of `window` is point `from`.
+    fn add(&mut self, window: &Window, from: usize, slopes: &Slopes, strain: &[f64]) {
+        let range = from..from + window.value.len();
+        let add = |column: &mut Vec<f64>, factor: f64, source: &[f64]| {
+            column[range.clone()].iter_mut().zip(source).for_each(|(sum, value)| *sum += factor * value);
+        };
+        add(&mut self.value, slopes.intensity, &window.value);
+        add(&mut self.shared[0], slopes.displacement, &window.by_place);
+        add(&mut self.shared[1], slopes.gaussian, &window.by_gaussian);
+        add(&mut self.own[1], slopes.size, &window.by_lorentzian);
+        add(&mut self.own[2], slopes.b, &window.value);
+        add(&mut self.own[3], slopes.texture, &window.value);
+        for (column, coefficient) in self.own[PLAIN..].iter_mut().zip(strain) {
+            if *coefficient != 0.0 {
+                add(column, coefficient * slopes.strain, &window.by_place);
             }
         }
     }
@@ -102,6 +103,7 @@ pub(super) fn columns<const D: bool>(
     let (first, last) = (x[0], x[n - 1]);
     let textured = state.rho != 0.0 || D;
     let displacement = -2.0 / instrument.radius_mm * 1f64.to_degrees();
+    let mut window = Window::default();
     for stick in &candidate.sticks {
         let change: f64 = stick.strain.iter().zip(&state.strain).map(|(s, p)| s * p).sum();
         let q = stick.q * (1.0 + change).max(0.5);
@@ -120,23 +122,26 @@ pub(super) fn columns<const D: bool>(
             let intensity = bare * texture;
             let gaussian = gaussian_factor * instrument.gaussian_width_squared(tan).sqrt();
             let size = lorentzian / cos;
-            let shape = Shape::new(gaussian, instrument.x / cos + instrument.y * tan + size);
+            let mixture = Mixture::new(gaussian, instrument.x / cos + instrument.y * tan + size);
             let relative = stick.strength * line.weight / strongest;
             let widths = (WINDOW_WIDTHS * (10.0 * relative).sqrt()).clamp(SHORTEST_WINDOW, WINDOW_WIDTHS);
-            if centre + widths * shape.width < first || centre - widths * shape.width > last {
+            if centre + widths * mixture.width < first || centre - widths * mixture.width > last {
                 continue;
             }
-            let shape = SmearedShape::new(shape, 2.0 * theta, instrument.axial, step);
-            let reach = shape.reach(widths);
-            // The grid is even up to rounding of the file: an index by arithmetic saves two searches a line.
-            let index = |angle: f64| ((angle - first) / step).round().clamp(0.0, n as f64) as usize;
-            let (from, to) = (index(centre - reach), index(centre + reach));
+            let nodes = Nodes::choose(2.0 * theta, instrument.axial, mixture.width, step);
+            let smearing = Smearing::new(2.0 * theta, instrument.axial, nodes);
+            let span = data.span(centre, smearing.reach(&mixture, widths));
+            let core = data.span(centre, smearing.core(&mixture));
+            let core =
+                core.start.clamp(span.start, span.end) - span.start..core.end.clamp(span.start, span.end) - span.start;
             if !D {
-                for (value, angle) in columns.value[from..to].iter_mut().zip(&x[from..to]) {
-                    *value += intensity * shape.value(angle - centre);
+                window.fill_value(&x[span.clone()], &core, centre, &mixture, &smearing);
+                for (value, part) in columns.value[span].iter_mut().zip(&window.value) {
+                    *value += intensity * part;
                 }
                 continue;
             }
+            window.fill(&x[span.clone()], &core, centre, &mixture, &smearing, false);
             let slopes = Slopes {
                 intensity,
                 displacement: displacement * cos * intensity,
@@ -147,7 +152,7 @@ pub(super) fn columns<const D: bool>(
                 // d(2θ)/d ln q = tanθ, in degrees; a strain changes ln q by its coefficient over 1 + change.
                 strain: intensity * tan.to_degrees() / (1.0 + change),
             };
-            columns.add(&shape, centre, &x[from..to], from, &slopes, &stick.strain);
+            columns.add(&window, span.start, &slopes, &stick.strain);
         }
     }
     if D {
@@ -159,6 +164,10 @@ pub(super) fn columns<const D: bool>(
 
 /// Mean March-Dollase weight over the equivalents, and its derivative by ρ = ln r.
 fn march(cos_squared: &[f64], rho: f64) -> (f64, f64) {
+    let count = cos_squared.len() as f64;
+    if rho == 0.0 {
+        return (1.0, -1.5 * (3.0 * cos_squared.iter().sum::<f64>() / count - 1.0));
+    }
     let r = rho.exp();
     let (mut sum, mut slope) = (0.0, 0.0);
     for c in cos_squared {
@@ -168,7 +177,6 @@ fn march(cos_squared: &[f64], rho: f64) -> (f64, f64) {
         sum += weight;
         slope += -1.5 * weight / base * (2.0 * along - across);
     }
-    let count = cos_squared.len() as f64;
     (sum / count, slope / count)
 }
 

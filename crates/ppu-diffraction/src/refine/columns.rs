@@ -1,9 +1,9 @@
 //! Which columns of the Jacobian a line adds to.
 
 use super::crystal::PlaneState;
-use super::kernel::Window;
 use super::lines::{Line, Shape};
 use super::model::{Kind, Model, add};
+use crate::kernel::Window;
 
 /// Where the parameters of one phase stand in the list.
 pub(super) struct Places {

@@ -3,9 +3,9 @@
 use std::ops::Range;
 
 use super::crystal::PlaneState;
-use super::kernel::{Mixture, Nodes, Smearing};
 use super::model::{Kind, Model};
 use super::settings::EPSILON_DEG;
+use crate::kernel::{Mixture, Nodes, Smearing};
 
 /// Strong lines are followed to this many full widths; at 25 a Lorentzian has lost 1.3 % of its area.
 const WINDOW_WIDTHS: f64 = 25.0;

@@ -10,7 +10,6 @@
 
 mod columns;
 mod crystal;
-mod kernel;
 mod lines;
 mod model;
 mod report;

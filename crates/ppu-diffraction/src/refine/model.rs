@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use super::columns::Places;
 use super::crystal::{Crystal, CrystalState, MOST_CELL_PARAMETERS};
-use super::kernel::Window;
 use super::lines::Frames;
 use super::{Candidate, Prior, Settings};
+use crate::kernel::Window;
 use crate::pattern::Pattern;
 
 /// A parameter may leave the mean of its prior by this many standard deviations and no further.

@@ -288,6 +288,9 @@ fn fractions(
             systematic += (gradient(i) * relative(i) * fitted.linear[i]).powi(2);
         }
         let u_stat = variance.max(0.0).sqrt();
+        // A phase that is alone is all there is.
+        let trace = if count > 1 { systematic::TRACE } else { 0.0 };
+        let systematic = systematic + trace * trace;
         Fraction { weight: Estimate { value, u_stat, u_total: (u_stat * u_stat + systematic).sqrt() }, tau }
     };
     (0..count).map(estimate).collect()

@@ -15,6 +15,9 @@ const SIEVED_RADIUS_UM: f64 = 25.0;
 const STRUCTURE: f64 = 0.01;
 /// The March-Dollase function is one shape of many: a share of the texture that it found.
 const TEXTURE_SHARE: f64 = 0.1;
+/// Tails and misfit of strong lines look like this mass fraction of any other phase, which is what limits the detection of
+/// traces with a laboratory instrument.
+pub(super) const TRACE: f64 = 0.001;
 /// Tables of f' (Chantler; Cromer and Liberman) differ by 0.05 electrons at Z = 25, growing as Z².
 const F1_AT_25: f64 = 0.05;
 /// s in Å⁻¹ where most of the intensity of a powder pattern lies.

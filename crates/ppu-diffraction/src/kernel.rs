@@ -28,21 +28,21 @@ const SMEARING_REACH: f64 = 4.0;
 
 /// Unit-area profile and its derivatives over a window; one value a point.
 #[derive(Debug, Default, Clone)]
-pub(super) struct Window {
-    pub(super) value: Vec<f64>,
+pub(crate) struct Window {
+    pub(crate) value: Vec<f64>,
     /// By the place of the line, degrees.
-    pub(super) by_place: Vec<f64>,
+    pub(crate) by_place: Vec<f64>,
     /// By the Gaussian and Lorentzian full widths, degrees.
-    pub(super) by_gaussian: Vec<f64>,
-    pub(super) by_lorentzian: Vec<f64>,
+    pub(crate) by_gaussian: Vec<f64>,
+    pub(crate) by_lorentzian: Vec<f64>,
     /// By the axial divergence S/L; empty without.
-    pub(super) by_axial: Vec<f64>,
+    pub(crate) by_axial: Vec<f64>,
 }
 
 /// Width and mixing of a pseudo-Voigt with their derivatives by both component widths.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Mixture {
-    pub(super) width: f64,
+pub(crate) struct Mixture {
+    pub(crate) width: f64,
     eta: f64,
     width_by: [f64; 2],
     eta_by: [f64; 2],
@@ -50,7 +50,7 @@ pub(super) struct Mixture {
 
 impl Mixture {
     /// For Gaussian and Lorentzian full widths `g` > 0 and `l` ≥ 0 (J. Appl. Cryst. 20, 79, 1987).
-    pub(super) fn new(g: f64, l: f64) -> Self {
+    pub(crate) fn new(g: f64, l: f64) -> Self {
         let (g2, l2) = (g * g, l * l);
         let sum = g2 * g2 * (g + 2.69269 * l) + g2 * l2 * (2.42843 * g + 4.47163 * l) + l2 * l2 * (0.07842 * g + l);
         let by_g =
@@ -82,7 +82,7 @@ struct Ray {
 
 /// How many rays stand for all of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Nodes {
+pub(crate) enum Nodes {
     /// The smearing cannot be seen.
     None,
     Two,
@@ -93,7 +93,7 @@ pub(super) enum Nodes {
 impl Nodes {
     /// At the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`, a line of full width `width` and a grid of
     /// step `step`, both in degrees.
-    pub(super) fn choose(two_theta: f64, axial: f64, width: f64, step: f64) -> Self {
+    pub(crate) fn choose(two_theta: f64, axial: f64, width: f64, step: f64) -> Self {
         // The outermost ray bounds the smearing: h = 2σ, whose shift is about -(h²/2) cot 2θ.
         let bound = (2.0 * axial * axial / two_theta.tan()).abs().to_degrees();
         if bound < INVISIBLE_STEP_SHARE * step {
@@ -120,7 +120,7 @@ impl Nodes {
 /// Axial divergence at one Bragg angle (Finger, Cox and Jephcoat, J. Appl. Cryst. 27, 892, 1994, for S = H, as an
 /// integral over the height of the ray).
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Smearing {
+pub(crate) struct Smearing {
     rays: [Ray; 6],
     used: usize,
     mean: f64,
@@ -129,7 +129,7 @@ pub(super) struct Smearing {
 }
 
 impl Smearing {
-    pub(super) const NONE: Smearing = Smearing {
+    pub(crate) const NONE: Smearing = Smearing {
         rays: [Ray { shift: 0.0, weight: 1.0, shift_slope: 0.0, weight_slope: 0.0 }; 6],
         used: 1,
         mean: 0.0,
@@ -138,7 +138,7 @@ impl Smearing {
     };
 
     /// At the Bragg angle `two_theta` (radians) for S/L = H/L = `axial`.
-    pub(super) fn new(two_theta: f64, axial: f64, nodes: Nodes) -> Self {
+    pub(crate) fn new(two_theta: f64, axial: f64, nodes: Nodes) -> Self {
         let mut smearing = Smearing { rays: [Ray::default(); 6], used: 0, ..Self::NONE };
         let (mut total, mut total_slope) = (0.0, 0.0);
         let plane = two_theta.cos();
@@ -176,19 +176,19 @@ impl Smearing {
     }
 
     /// Half of the window of `widths` full widths, in degrees.
-    pub(super) fn reach(&self, mixture: &Mixture, widths: f64) -> f64 {
+    pub(crate) fn reach(&self, mixture: &Mixture, widths: f64) -> f64 {
         widths * mixture.width + self.mean.abs()
     }
 
     /// Half of the window within which more is left than a Lorentzian at the mean shift, in degrees.
-    pub(super) fn core(&self, mixture: &Mixture) -> f64 {
+    pub(crate) fn core(&self, mixture: &Mixture) -> f64 {
         GAUSSIAN_REACH * mixture.width + SMEARING_REACH * self.largest
     }
 }
 
 impl Window {
     /// Fills the value only.
-    pub(super) fn fill_value(
+    pub(crate) fn fill_value(
         &mut self,
         x: &[f64],
         core: &Range<usize>,
@@ -219,7 +219,7 @@ impl Window {
     }
 
     /// Fills the value and every derivative.
-    pub(super) fn fill(
+    pub(crate) fn fill(
         &mut self,
         x: &[f64],
         core: &Range<usize>,

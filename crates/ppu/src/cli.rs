@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client, demo, exit, files, journal, roles, spectrum, up, xrd};
+use crate::{client, demo, exit, files, journal, roles, spectrum, twin, up, xrd};
 
 /// A control stack for self-driving laboratories.
 #[derive(Debug, Parser)]
@@ -72,6 +72,9 @@ pub(crate) enum Verb {
     /// Analyses an absorption or emission spectrum.
     #[command(subcommand)]
     Spectrum(spectrum::SpectrumVerb),
+    /// Energies of crystal structures by a universal potential, and its weights.
+    #[command(subcommand)]
+    Twin(twin::TwinVerb),
     /// Runs the scheduler process.
     Scheduler(roles::SchedulerArguments),
     /// Runs the driver process of one device.
@@ -331,6 +334,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Xrd(verb) => xrd::run(verb),
         Verb::Spectrum(verb) => spectrum::run(verb),
+        Verb::Twin(verb) => twin::run(verb),
         Verb::Up(up) => up::run(up).await,
         Verb::Submit(submit) => client::submit(submit).await,
         Verb::Status(status) => client::status(status).await,

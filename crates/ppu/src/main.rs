@@ -13,6 +13,7 @@ mod progress;
 mod roles;
 mod spectrum;
 mod supervisor;
+mod twin;
 mod up;
 mod xrd;
 

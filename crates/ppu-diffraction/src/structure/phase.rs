@@ -183,6 +183,12 @@ impl Phase {
         reflections::list(self, d_min, scattering)
     }
 
+    /// Fractional coordinates from 0 to 1 of every atom of each site in one cell, in the order of [`Phase::sites`].
+    pub fn atoms(&self) -> impl Iterator<Item = (&Site, Vec<[f64; 3]>)> {
+        let positions = self.orbits.iter().map(|orbit| orbit.iter().map(|image| image.position).collect());
+        self.sites.iter().zip(positions)
+    }
+
     /// Every atom of each site, in the order of [`Phase::sites`].
     pub(crate) fn orbits(&self) -> &[Vec<Image>] {
         &self.orbits

@@ -6,8 +6,8 @@ const LAMBDA_START: f64 = 1e-3;
 const MOST_TRIES: usize = 10;
 
 /// A fit is judged hopeless after this many steps, when it falls by less than this share a step.
-const HOPELESS_AFTER: usize = 2;
-const HOPELESS_SHARE: f64 = 0.3;
+const HOPELESS_AFTER: usize = 1;
+const HOPELESS_SHARE: f64 = 0.6;
 
 /// The end of a fit.
 pub(crate) struct Minimum {

@@ -14,7 +14,7 @@ use ppu_proposer::crystal::{
 use ppu_twin::rules::{Element, Inventory};
 
 fn element(symbol: &str) -> Element {
-    symbol.parse().unwrap()
+    symbol.parse().expect("a known symbol")
 }
 
 /// 12 × 12 cations with three anion sets. Heat falls with the probability of tau and with usual states; only even-electron rows
@@ -114,7 +114,7 @@ fn perov5() -> Option<ReplayLab> {
         std::env::var_os("PPU_REFERENCE_DATA").map_or_else(|| PathBuf::from("../../../shared/data"), PathBuf::from);
     let path = folder.join("perov5/perov5.csv");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("skipped: {} is not there; set PPU_REFERENCE_DATA", path.display());
+        eprintln!("skipped: {} is not there; set PPU_REFERENCE_DATA", path.display());
         return None;
     };
     Some(ReplayLab::parse(&text).expect("the reference table is sound"))

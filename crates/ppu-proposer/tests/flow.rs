@@ -31,7 +31,7 @@ fn merit(candidate: &Candidate) -> f64 {
 
 fn taught(space: &DesignSpace, count: usize) -> Vec<(Candidate, f64)> {
     let condition = Condition { space, objectives: &[], seed: 1, round: 0 };
-    let offer = PriorProposer.sample(count, &condition, &mut rng(1, 0)).unwrap();
+    let offer = PriorProposer.sample(count, &condition, &mut rng(1, 0)).expect("the space has points");
     offer
         .offered
         .into_iter()

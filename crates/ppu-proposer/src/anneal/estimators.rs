@@ -187,7 +187,7 @@ pub fn chi_squared_cumulative(x: f64, freedom: usize) -> f64 {
     if x <= 0.0 {
         return 0.0;
     }
-    let upper = if freedom % 2 == 0 {
+    let upper = if freedom.is_multiple_of(2) {
         let (mut term, mut sum) = (1.0, 1.0);
         for k in 1..freedom / 2 {
             term *= x / (2 * k) as f64;

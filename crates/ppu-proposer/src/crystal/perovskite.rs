@@ -87,7 +87,7 @@ impl PerovskiteRules {
     /// tau and the parity of electrons only weigh.
     pub fn assess(&self, one: &Perovskite) -> Assessment {
         let formula = one.formula();
-        let even_electrons = formula.electrons() % 2 == 0;
+        let even_electrons = formula.electrons().is_multiple_of(2);
         let excluded = |verdict: String| Assessment {
             ions: None,
             log_share: f64::NEG_INFINITY,

@@ -189,12 +189,12 @@ mod tests {
         let mut gradient = vec![0.0; network.len()];
         network.backward(&trace, &g, &mut gradient);
         let h = 1e-6;
-        for at in 0..network.len() {
+        for (at, slope) in gradient.iter().enumerate() {
             let mut other = network.clone();
             other.parameters_mut()[at] += h;
             let up = value(&other, &x);
             other.parameters_mut()[at] -= 2.0 * h;
-            assert!((gradient[at] - (up - value(&other, &x)) / (2.0 * h)).abs() < 1e-7, "{at}");
+            assert!((slope - (up - value(&other, &x)) / (2.0 * h)).abs() < 1e-7, "{at}");
         }
         let direction = [0.2, 0.5, -0.4];
         let moved = |sign: f64| [0, 1, 2].map(|k| x[k] + sign * h * direction[k]);

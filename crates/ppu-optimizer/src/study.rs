@@ -227,6 +227,7 @@ impl Study {
             let name = self.record.definition.objectives[0].name.clone();
             pick.predicted = chosen.predicted.map(|(mean, sd)| (name, Predicted { mean, sd })).into_iter().collect();
             pick.log_improvement = chosen.log_improvement;
+            pick.probability_feasible = engine.probability_feasible(&self.domain.encode_values(&chosen.values));
             pick.reason = chosen.reason;
             pick
         });

@@ -1,7 +1,7 @@
-//! The plain case, one observable to be maximised or minimised and no failures: the committee of surrogates chooses, which
+//! The plain case, one observable to be maximised or minimised: the committee of surrogates chooses, which
 //! is the safest default that is known (see [`crate::engine`]).
 
-use crate::engine::{Direction, Engine as Mind, EngineError, Experiment, Question, Region};
+use crate::engine::{Direction, Engine as Mind, EngineError, Experiment, LogCost, Question, RANKED, Region};
 use crate::space::pool::{Pool, ProductPool, TablePool};
 use crate::space::{Domain, Values};
 use crate::study::definition::{Aim, Outcome};
@@ -42,14 +42,18 @@ impl Region for Columns<'_> {
     }
 }
 
-/// The direction, where the case is plain.
+/// The direction, where the case is plain. Failures are plain where every candidate can be looked at.
 pub(crate) fn direction(engine: &Engine<'_>) -> Option<Direction> {
     let definition = &engine.record.definition;
     let [only] = &definition.objectives[..] else { return None };
-    let plain = only.known.is_none() && definition.fidelities.len() < 2 && engine.feasibility.is_none();
+    let scanned = if definition.pool.is_empty() { engine.domain.size() } else { Some(definition.pool.len() as f64) };
+    // With fewer results than columns the engine would spread its picks, whatever failed there.
+    let known = engine.valid().count() > engine.domain.features().len();
+    let weighed = engine.feasibility.is_none() || (known && scanned.is_none_or(|size| size <= RANKED as f64));
     match only.aim {
-        Aim::Maximize if plain => Some(Direction::Maximize),
-        Aim::Minimize if plain => Some(Direction::Minimize),
+        _ if only.known.is_some() || definition.fidelities.len() > 1 || !weighed => None,
+        Aim::Maximize => Some(Direction::Maximize),
+        Aim::Minimize => Some(Direction::Minimize),
         _ => None,
     }
 }
@@ -69,13 +73,16 @@ pub(crate) fn choose(engine: &Engine<'_>, direction: Direction, count: usize) ->
         }
     }
     let pending: Vec<Vec<f64>> = engine.pending.iter().map(|(_, row)| row.clone()).collect();
+    // The chance of failure is a price, in logarithms as the improvement is.
+    let price = |row: &[f64]| -engine.log_feasible(row);
+    let log_cost: Option<LogCost<'_>> = if engine.feasibility.is_some() { Some(&price) } else { None };
     let question = Question {
         experiments: &experiments,
         pending: &pending,
         batch: count,
         step: engine.record.step,
         direction,
-        log_cost: None,
+        log_cost,
     };
     let mind = Mind::new(definition.seed);
     let tried = || engine.lessons.iter().map(|one| &one.values).chain(engine.pending.iter().map(|(values, _)| values));

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use ppu_spectra::HC_EV_NM;
 use ppu_spectra::absorbance::{Absorbance, Point};
 use ppu_spectra::fringes::fringes;
-use ppu_spectra::gap::{EdgeModel, GapSettings, several_edges};
+use ppu_spectra::gap::{EdgeModel, EdgeModels, GapSettings, elliott, several_edges, urbach_tail};
 use ppu_spectra::jcamp;
 use ppu_spectra::photoluminescence::{Photoluminescence, PlSettings, photoluminescence};
 use ppu_spectra::raw::{Detector, Exposure};
@@ -30,6 +30,9 @@ pub(crate) struct SpectrumArguments {
     /// Values are transmittance from 0 to 1; a file that says so itself needs no flag.
     #[arg(long)]
     transmittance: bool,
+    /// Values are diffuse reflectance from 0 to 1 (edge): the Kubelka-Munk function stands for the absorbance.
+    #[arg(long, conflicts_with = "transmittance")]
+    reflectance: bool,
     /// Print one JSON object.
     #[arg(long)]
     json: bool,
@@ -132,64 +135,138 @@ fn noise(values: &[f64]) -> f64 {
     squares.get(squares.len() / 2).map_or(1e-3, |median| (median / 0.455).sqrt().max(1e-5))
 }
 
-fn edge(arguments: &SpectrumArguments) -> anyhow::Result<(Value, Vec<String>)> {
+/// The absorbance that a file holds, and what to know about the file.
+fn absorbance(arguments: &SpectrumArguments) -> anyhow::Result<(Absorbance, Vec<String>)> {
     let columns = read(&arguments.file)?;
     let scale = columns.transmittance.or(arguments.transmittance.then_some(1.0));
-    let points: Vec<(f64, f64)> = match scale {
-        Some(full) => columns.points.iter().filter(|p| p.1 > 0.0).map(|p| (p.0, -(p.1 / full).log10())).collect(),
-        None => columns.points.clone(),
+    let spectrum = if arguments.reflectance {
+        let u = noise(&columns.points.iter().map(|point| point.1).collect::<Vec<_>>());
+        let points: Vec<(f64, f64, f64)> = columns.points.iter().map(|point| (point.0, point.1, u)).collect();
+        Absorbance::from_reflectance(&points, 0.3)
+    } else {
+        let points: Vec<(f64, f64)> = match scale {
+            Some(full) => columns.points.iter().filter(|p| p.1 > 0.0).map(|p| (p.0, -(p.1 / full).log10())).collect(),
+            None => columns.points,
+        };
+        let u = noise(&points.iter().map(|point| point.1).collect::<Vec<_>>());
+        let point = |(wavelength_nm, absorbance)| Point { wavelength_nm, absorbance, u };
+        Absorbance::from_points(points.into_iter().map(point).collect(), 0.3)
     };
-    let u = noise(&points.iter().map(|point| point.1).collect::<Vec<_>>());
-    let points = points.into_iter().map(|(wavelength_nm, absorbance)| Point { wavelength_nm, absorbance, u }).collect();
-    let spectrum = Absorbance::from_points(points, 0.3).map_err(|error| invalid(&arguments.file, error))?;
-    let found = several_edges(&spectrum, &GapSettings::default()).map_err(|error| invalid(&arguments.file, error))?;
-    let name = |model: EdgeModel| match model {
+    Ok((spectrum.map_err(|error| invalid(&arguments.file, error))?, columns.notes))
+}
+
+fn model_name(model: EdgeModel) -> &'static str {
+    match model {
         EdgeModel::Direct => "direct",
         EdgeModel::Indirect => "indirect",
         EdgeModel::Excitonic => "excitonic",
-    };
-    let mut lines = vec!["   gap / eV   u(total)   model       weight   step     Urbach / meV".to_owned()];
-    let mut edges = Vec::new();
+    }
+}
+
+fn edge_json(edge: &EdgeModels) -> Value {
+    let model = |(model, weight, gap, u): &(EdgeModel, f64, f64, f64)| json!({ "model": model_name(*model), "weight": weight, "gap_ev": gap, "u_stat_ev": u });
+    json!({
+        "gap_ev": edge.gap_ev.value,
+        "u_stat_ev": edge.gap_ev.u_stat,
+        "u_total_ev": edge.gap_ev.u_total,
+        "step": edge.step,
+        "probability": edge.probability,
+        "urbach_ev": edge.urbach_ev.map(|urbach| urbach.value),
+        "models": edge.models.iter().map(model).collect::<Vec<_>>(),
+    })
+}
+
+fn edge(arguments: &SpectrumArguments) -> anyhow::Result<(Value, Vec<String>)> {
+    let (spectrum, notes) = absorbance(arguments)?;
+    let settings = GapSettings::default();
+    let found = several_edges(&spectrum, &settings).map_err(|error| invalid(&arguments.file, error))?;
+    let mut lines = vec!["   gap / eV   u(total)   model       weight   step".to_owned()];
     for edge in &found.edges {
         let weight = edge.models.iter().find(|entry| entry.0 == edge.model).map_or(0.0, |entry| entry.1);
-        let urbach = edge.urbach_ev.map_or("-".to_owned(), |urbach| format!("{:.0}", 1e3 * urbach.value));
         lines.push(format!(
-            "{:>11.4}   {:>8.4}   {:<9}   {weight:>6.3}   {:<6.3}   {urbach}",
+            "{:>11.4}   {:>8.4}   {:<9}   {weight:>6.3}   {:<6.3}",
             edge.gap_ev.value,
             edge.gap_ev.u_total,
-            name(edge.model),
+            model_name(edge.model),
             edge.step
         ));
-        let models: Vec<Value> = edge
-            .models
-            .iter()
-            .map(|(model, weight, gap, u)| json!({ "model": name(*model), "weight": weight, "gap_ev": gap, "u_stat_ev": u }))
-            .collect();
-        edges.push(json!({
-            "gap_ev": edge.gap_ev.value,
-            "u_stat_ev": edge.gap_ev.u_stat,
-            "u_total_ev": edge.gap_ev.u_total,
-            "step": edge.step,
-            "probability": edge.probability,
-            "urbach_ev": edge.urbach_ev.map(|urbach| urbach.value),
-            "models": models,
-        }));
     }
     let lowest = found.edges.first().map_or(1.5, |edge| edge.gap_ev.value);
+    let (tail, tail_json) = tail(&spectrum, &settings);
+    let (excitonic, excitonic_json) = excitonic(&spectrum, &settings);
+    lines.extend([tail, excitonic]);
     let thickness = fringes(&spectrum, (lowest - 0.6).max(0.8), lowest - 0.15, lowest).ok();
     if let Some(thickness) = &thickness {
         let t = thickness.thickness_nm;
-        lines.push(format!("fringes: {:.0} ± {:.0} nm", t.value, t.u_total));
+        lines.push(format!("fringes      {:.0} ± {:.0} nm", t.value, t.u_total));
     }
-    let flags: Vec<String> = found.flags.iter().map(ToString::to_string).chain(columns.notes).collect();
+    let flags: Vec<String> = found.flags.iter().map(ToString::to_string).chain(notes).collect();
     lines.extend(flags.iter().map(|flag| format!("note: {flag}")));
     let value = json!({
-        "edges": edges,
+        "edges": found.edges.iter().map(edge_json).collect::<Vec<_>>(),
         "count_probability": found.count,
+        "urbach_tail": tail_json,
+        "elliott": excitonic_json,
         "thickness_nm": thickness.map(|found| found.thickness_nm.value),
         "flags": flags,
     });
     Ok((value, lines))
+}
+
+/// Flags behind a result, in brackets.
+fn remarks(flags: &[String]) -> String {
+    if flags.is_empty() { String::new() } else { format!("   ({})", flags.join("; ")) }
+}
+
+/// The exponential tail below the lowest edge, or why there is none.
+fn tail(spectrum: &Absorbance, settings: &GapSettings) -> (String, Value) {
+    match urbach_tail(spectrum, settings) {
+        Ok(tail) => {
+            let flags: Vec<String> = tail.flags.iter().map(ToString::to_string).collect();
+            let energy = tail.energy_ev;
+            let (from, to) = tail.window_ev;
+            let line = format!(
+                "Urbach tail  {:.1} ± {:.1} meV from {from:.3} to {to:.3} eV, {:.1} e-foldings{}",
+                1e3 * energy.value,
+                1e3 * energy.u_total,
+                tail.e_folds,
+                remarks(&flags)
+            );
+            let value = json!({
+                "urbach_ev": energy.value, "u_stat_ev": energy.u_stat, "u_total_ev": energy.u_total,
+                "window_ev": [from, to], "e_folds": tail.e_folds, "flags": flags,
+            });
+            (line, value)
+        }
+        Err(error) => (format!("Urbach tail  none: {error}"), json!({ "error": error.to_string() })),
+    }
+}
+
+/// The excitonic fit of the tallest edge, or why there is none.
+fn excitonic(spectrum: &Absorbance, settings: &GapSettings) -> (String, Value) {
+    match elliott(spectrum, settings) {
+        Ok(fit) => {
+            let flags: Vec<String> = fit.flags.iter().map(ToString::to_string).collect();
+            let line = format!(
+                "Elliott fit  gap {:.4} ± {:.4} eV, binding {:.0} ± {:.0} meV, broadening {:.1} ± {:.1} meV{}",
+                fit.gap_ev.value,
+                fit.gap_ev.u_total,
+                1e3 * fit.binding_ev.value,
+                1e3 * fit.binding_ev.u_total,
+                1e3 * fit.broadening_ev.value,
+                1e3 * fit.broadening_ev.u_total,
+                remarks(&flags)
+            );
+            let value = json!({
+                "gap_ev": fit.gap_ev.value, "u_gap_ev": fit.gap_ev.u_total,
+                "binding_ev": fit.binding_ev.value, "u_binding_ev": fit.binding_ev.u_total,
+                "broadening_ev": fit.broadening_ev.value, "u_broadening_ev": fit.broadening_ev.u_total,
+                "reduced_chi_squared": fit.reduced_chi_squared, "flags": flags,
+            });
+            (line, value)
+        }
+        Err(error) => (format!("Elliott fit  none: {error}"), json!({ "error": error.to_string() })),
+    }
 }
 
 fn emission(arguments: &SpectrumArguments) -> anyhow::Result<(Value, Vec<String>)> {

@@ -36,7 +36,7 @@ pub(super) fn svg(title: &str, curves: &Curves<'_>, rows: &[(String, Vec<f64>)])
     // Writing to a String cannot fail.
     let _ = writeln!(
         text,
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height:.0}\" font-family=\"system-ui, \
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{WIDTH}\" height=\"{height:.0}\" viewBox=\"0 0 {WIDTH} {height:.0}\" font-family=\"system-ui, \
          'Segoe UI', Helvetica, Arial, sans-serif\" font-size=\"13\">\n<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>"
     );
     let _ =
@@ -61,7 +61,7 @@ pub(super) fn svg(title: &str, curves: &Curves<'_>, rows: &[(String, Vec<f64>)])
         let _ = writeln!(
             text,
             "<path d=\"M{0} {1}v11\" stroke=\"{colour}\" stroke-width=\"3\"/><text x=\"{2}\" y=\"{3}\" text-anchor=\"end\" \
-             fill=\"{colour}\" font-weight=\"600\">{4}</text>",
+             fill=\"{colour}\" font-weight=\"600\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"4\">{4}</text>",
             RIGHT - 12.0,
             place - 10.0,
             RIGHT - 22.0,
@@ -79,7 +79,7 @@ fn escaped(text: &str) -> String {
 }
 
 fn legend(text: &mut String) {
-    let x = RIGHT - 430.0;
+    let x = RIGHT - 362.0;
     let _ = writeln!(
         text,
         "<g fill=\"#333\"><circle cx=\"{0}\" cy=\"24\" r=\"2.2\" fill=\"#1d3557\"/><text x=\"{1}\" y=\"28\">observed</text>\
@@ -170,6 +170,15 @@ fn dots(text: &mut String, curves: &Curves<'_>, across: &impl Fn(f64) -> f64, up
     );
 }
 
+/// A whole number with its sign as it is printed: a true minus, and none for zero.
+fn signed(value: f64) -> String {
+    match value.round() {
+        0.0 => "0".to_owned(),
+        whole if whole < 0.0 => format!("\u{2212}{:.0}", -whole),
+        whole => format!("+{whole:.0}"),
+    }
+}
+
 /// Observed minus calculated in units of √calculated.
 fn difference(text: &mut String, curves: &Curves<'_>, across: &impl Fn(f64) -> f64, top: f64) {
     let of = |i: usize| (curves.observed[i] - curves.calculated[i]) / curves.calculated[i].max(1.0).sqrt();
@@ -185,9 +194,10 @@ fn difference(text: &mut String, curves: &Curves<'_>, across: &impl Fn(f64) -> f
     for value in [-reach, 0.0, reach] {
         let _ = writeln!(
             text,
-            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{value:+.0}</text>",
+            "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
             LEFT - 9.0,
-            up(value) + 4.5
+            up(value) + 4.5,
+            signed(value)
         );
     }
     let _ =
@@ -210,6 +220,7 @@ mod tests {
         // One of the three lines lies within the range.
         assert_eq!(text.matches("v11\" stroke=\"#0072b2\" stroke-width=\"1.4\"").count(), 1);
         assert!(!text.contains("NaN") && !text.contains("inf"));
+        assert_eq!([-3.6, 0.2, 7.0].map(signed), ["\u{2212}4", "0", "+7"]);
         assert!((round_step(90.0) - 20.0).abs() < 1e-12 && (round_step(4.0) - 0.5).abs() < 1e-12);
     }
 }

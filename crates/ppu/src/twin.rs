@@ -226,3 +226,48 @@ fn volume(found: &AtomisticEvaluation, asked: &Structure) -> f64 {
 fn print(line: &str) {
     println!("{line}");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Caesium chloride without symmetry; the chlorine is filled to this share.
+    fn cif(folder: &tempfile::TempDir, occupancy: &str, second: &str) -> PathBuf {
+        let path = folder.path().join("cscl.cif");
+        let text = format!(
+            "data_CsCl\n_cell_length_a 4.12\n_cell_length_b 4.12\n_cell_length_c 4.12\nloop_\n\
+             _symmetry_equiv_pos_as_xyz\n'x,y,z'\nloop_\n_atom_site_label\n_atom_site_type_symbol\n_atom_site_fract_x\n\
+             _atom_site_fract_y\n_atom_site_fract_z\n_atom_site_occupancy\nCs1 Cs 0 0 0 1\n\
+             Cl1 Cl 0.5 0.5 0.5 {occupancy}\n{second}"
+        );
+        std::fs::write(&path, text).expect("the folder is ours");
+        path
+    }
+
+    #[test]
+    fn an_ordered_structure_is_read_atom_by_atom_and_another_is_refused_by_its_site() {
+        let folder = tempfile::tempdir().expect("there is a temporary folder");
+        let (name, structure) = read(&cif(&folder, "1", "")).expect("it is ordered");
+        assert_eq!((name.as_str(), structure.atoms()), ("CsCl", 2));
+        let partly = read(&cif(&folder, "0.6", "")).expect_err("a vacancy is no atom").to_string();
+        assert!(partly.contains("Cl1") && partly.contains("0.6"), "{partly}");
+        let shared = read(&cif(&folder, "0.5", "Br1 Br 0.5 0.5 0.5 0.5\n")).expect_err("two halves are no atom");
+        assert!(shared.to_string().contains("ordered"), "{shared}");
+    }
+
+    #[test]
+    fn without_weights_the_way_to_them_is_named() {
+        let folder = tempfile::tempdir().expect("there is a temporary folder");
+        let arguments = EvaluateArguments {
+            files: vec![cif(&folder, "1", "")],
+            relax: false,
+            head: HeadName::Pbe,
+            weights: folder.path().join("none"),
+            json: false,
+        };
+        let refused = evaluate(&arguments).expect_err("there are no weights").to_string();
+        assert!(refused.contains("ppu twin fetch"), "{refused}");
+        let nothing = fetch(Some(&arguments.files[0]), folder.path()).expect_err("a CIF file is no wheel").to_string();
+        assert!(nothing.contains("wheel"), "{nothing}");
+    }
+}

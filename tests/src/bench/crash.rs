@@ -46,7 +46,6 @@ pub async fn run(victim: Victim) -> anyhow::Result<serde_json::Value> {
         Victim::Driver => lab.kill_driver()?,
         Victim::Scheduler => lab.kill_scheduler()?,
     }
-    lab.wait_until_attached().await?;
     let said = wait_until("the run ended or asks", SETTLED_WITHIN, async || {
         let state = run_state(&lab, &run).await.ok()?;
         let asks = state.steps.iter().any(|step| step.state() == wire::StepState::InDoubt);

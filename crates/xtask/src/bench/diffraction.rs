@@ -27,16 +27,14 @@ struct Row {
 pub(super) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Bar>> {
     let data = data(bench)?;
     let built = Command::new(env!("CARGO"))
-        .args(["build", "--release", "--package", "ppu-diffraction", "--examples"])
+        .args(["build", "--release", "--package", "ppu-diffraction", "--package", "ppu-spectra", "--examples"])
         .current_dir(bench.root)
         .status()
         .context("cargo build did not run")?;
-    ensure!(built.success(), "the examples of ppu-diffraction do not build");
+    ensure!(built.success(), "the examples of ppu-diffraction and ppu-spectra do not build");
     let mut bars = Vec::new();
     if data.join("round_robin").is_dir() {
-        for line in output(bench, "diffraction_bench", &data)?.lines().filter(|line| line.starts_with('{')) {
-            bars.push(bar(serde_json::from_str(line).with_context(|| format!("`{line}` is no row"))?)?);
-        }
+        bars.extend(rows(&output(bench, "diffraction_bench", &data)?)?);
     } else {
         eprintln!("no round_robin/ in {}: quantities, cells and speed are left out", data.display());
     }
@@ -46,7 +44,14 @@ pub(super) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Bar>> {
         eprintln!("no mixtures/ in {}: identification is left out", data.display());
     }
     ensure!(!bars.is_empty(), "{} holds nothing to measure", data.display());
+    // Its films are simulated.
+    bars.extend(rows(&output(bench, "spectra_bench", &data)?)?);
     Ok(bars)
+}
+
+fn rows(printed: &str) -> anyhow::Result<Vec<Bar>> {
+    let lines = printed.lines().filter(|line| line.starts_with('{'));
+    lines.map(|line| bar(serde_json::from_str(line).with_context(|| format!("`{line}` is no row"))?)).collect()
 }
 
 fn data(bench: &Bench<'_>) -> anyhow::Result<PathBuf> {

@@ -23,6 +23,9 @@ BUSY_S, FAULT_AFTER_S = 8, 3
 
 STARTUP = f"""
 import bluesky.plan_stubs as bps
+from bluesky import RunEngine
+
+RE = RunEngine()
 
 def dispense():
     with open({str(EFFECTS)!r}, "a") as table:
@@ -60,7 +63,8 @@ def effects():
 
 
 def children(pid):
-    text = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    # Each thread lists the processes that it started itself.
+    text = " ".join(listed.read_text() for listed in Path(f"/proc/{pid}/task").glob("*/children")).split()
     return [int(child) for child in text] + [grandchild for child in text for grandchild in children(int(child))]
 
 
@@ -102,6 +106,12 @@ def main():
             wait("the environment", 300, lambda: (state := ask("status")).get("worker_environment_exists")
                  and state.get("manager_state") == "idle")
 
+        def start_queue():
+            started = ask("queue_start")
+            if not started.get("success"):
+                raise SystemExit(f"the queue was not started: {started.get('msg')}")
+
+        without_worker = set(children(manager.pid))
         open_environment()
         # The list of plans comes a moment after the environment.
         wait("the plan", 30, lambda: "dispense" in ask("plans_allowed", user_group="primary").get("plans_allowed", {}))
@@ -109,13 +119,15 @@ def main():
         added = ask("queue_item_add", item=item, user="bench", user_group="primary")
         if not added.get("success"):
             raise SystemExit(f"the plan was refused: {added.get('msg')}")
-        before = set(children(manager.pid))
-        ask("queue_start")
+        start_queue()
         wait("the effect", 60, lambda: effects() > 0)
         time.sleep(FAULT_AFTER_S)
-        # The youngest of the manager's family is the worker, which has the engine.
-        worker = max(before)
-        os.kill(worker, signal.SIGKILL)
+        # What came with the environment is the worker, which has the engine.
+        workers = set(children(manager.pid)) - without_worker
+        if not workers:
+            raise SystemExit("the worker was not found")
+        for worker in workers:
+            os.kill(worker, signal.SIGKILL)
         time.sleep(20)
         said = ask("status").get("manager_state", "no answer")
         # The recommended recovery: the environment is destroyed and opened again, and the queue is started.
@@ -124,7 +136,7 @@ def main():
              and not state.get("worker_environment_exists"))
         queued = len(ask("queue_get").get("items", []))
         open_environment()
-        ask("queue_start")
+        start_queue()
         wait("the queue", 120, lambda: (state := ask("status")).get("manager_state") == "idle"
              and state.get("items_in_queue") == 0)
         print(json.dumps({"effects": effects(), "said_20_s_after": said, "put_back": queued}))

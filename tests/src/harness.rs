@@ -316,6 +316,24 @@ impl RunningLab {
     }
 }
 
+/// Copies a folder with everything in it, as a backup does.
+///
+/// # Errors
+/// When something cannot be read or written.
+pub fn copy_folder(from: &Path, to: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
+}
+
 /// Starts `ppu up` on the demo's lab.
 fn spawn_up(folder: &Path, options: &LabOptions) -> anyhow::Result<Child> {
     // A restarted lab goes on in the same log.

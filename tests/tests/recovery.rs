@@ -1,12 +1,12 @@
 //! What a lab does when its memory fails: a driver's ledger that is lost or came from a backup, a disk that is full.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use ppu_proto::device::v1::{Resolution, Verdict};
 use ppu_proto::lab::v1 as wire;
-use ppu_tests::harness::{LabOptions, RunningLab, wait_until};
+use ppu_tests::harness::{LabOptions, RunningLab, copy_folder, wait_until};
 use ppu_tests::ledger;
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 
@@ -109,30 +109,16 @@ async fn a_ledger_from_a_backup_puts_its_open_keys_in_doubt() -> anyhow::Result<
         // The backup is from before the first command.
         let backup = lab.path().join("backup");
         for device in FURNACES {
-            copy(&ledger_of(lab, device), &backup.join(device))?;
+            copy_folder(&ledger_of(lab, device), &backup.join(device))?;
         }
         let campaign = lab.campaign(2, "random", 5).await?;
         let device = annealing(lab, &campaign).await?;
         lab.lose_power()?;
         std::fs::remove_dir_all(ledger_of(lab, device))?;
-        copy(&backup.join(device), &ledger_of(lab, device))?;
+        copy_folder(&backup.join(device), &ledger_of(lab, device))?;
         doubted_and_resolved(lab, device, &campaign).await
     })
     .await
-}
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 /// Makes every write beyond the first 4 KiB of a file fail, for a process and those that it starts from now on: a

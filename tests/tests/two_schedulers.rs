@@ -9,27 +9,13 @@ use anyhow::{Context as _, ensure};
 use ppu_proto::device::v1::DeviceState;
 use ppu_proto::lab::v1 as wire;
 use ppu_proto::lab::v1::lab_service_client::LabServiceClient;
-use ppu_tests::harness::{RunningLab, executable, root, wait_until};
+use ppu_tests::harness::{RunningLab, copy_folder, executable, root, wait_until};
 use ppu_tests::ledger;
 use ppu_tests::process::Process;
 
 const SOON: Duration = Duration::from_secs(90);
 /// How long the first scheduler is stopped at least.
 const STOPPED_FOR: Duration = Duration::from_secs(10);
-
-fn copy(from: &Path, to: &Path) -> anyhow::Result<()> {
-    std::fs::create_dir_all(to)?;
-    for entry in std::fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            copy(&entry.path(), &target)?;
-        } else {
-            std::fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
-}
 
 /// A scheduler beside the lab's own, on a data folder.
 fn scheduler(lab: &RunningLab, data: &Path) -> anyhow::Result<Child> {
@@ -82,7 +68,7 @@ async fn a_scheduler_that_was_stopped_while_another_took_over_starts_nothing() -
         ensure!(first.pause(), "the scheduler cannot be stopped");
         let stopped = Instant::now();
         let data = lab.path().join("standby");
-        copy(&lab.path().join("scheduler"), &data)?;
+        copy_folder(&lab.path().join("scheduler"), &data)?;
         std::fs::remove_file(data.join("endpoint.json"))?;
         let _standby = Ended(scheduler(lab, &data)?);
         let address = wait_until("the standby serves", SOON, async || {

@@ -8,6 +8,7 @@
 
 mod atomistic;
 mod contract;
+pub mod convergence;
 mod correction;
 mod film;
 mod geometry;

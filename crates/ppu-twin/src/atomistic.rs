@@ -219,6 +219,14 @@ impl AtomisticTwin {
         })
     }
 
+    /// The potential's own energy of a structure in eV for each atom, without references or hull, and the work.
+    pub(crate) fn potential_energy(&self, structure: &Structure) -> Result<(f64, Work), AtomisticRefusal> {
+        let (model, _) = self.model.as_ref().ok_or(AtomisticRefusal::NoWeights)?;
+        let found = model.energy(structure).map_err(AtomisticRefusal::Potential)?;
+        let rows = (found.work.edges + found.work.angles) as u64;
+        Ok((found.per_atom(), Work(rows * ROW_WORK)))
+    }
+
     fn referenced(
         &self,
         composition: &Composition,

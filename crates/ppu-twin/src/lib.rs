@@ -12,6 +12,7 @@ pub mod convergence;
 mod correction;
 mod film;
 mod geometry;
+mod prototype;
 pub mod rules;
 
 pub use atomistic::{
@@ -24,3 +25,4 @@ pub use contract::{
 pub use correction::{Correction, Corrections, Pair};
 pub use film::FilmTwin;
 pub use geometry::{Geometry, GeometryError, geometry};
+pub use prototype::{EdgeModel, IdealPerovskite, PrototypeScreen};

@@ -6,8 +6,10 @@ mod crash;
 mod diffraction;
 mod dispatch;
 mod journal;
+mod lines;
 mod optimizer;
 mod peers;
+mod proposer;
 
 use std::path::{Path, PathBuf};
 
@@ -51,11 +53,16 @@ pub(crate) struct Bench<'a> {
 type Run = fn(&Bench<'_>) -> anyhow::Result<Vec<Bar>>;
 
 /// Every benchmark: name, one line for people, and what runs it.
-const REGISTRY: [(&str, &str, Run); 6] = [
+const REGISTRY: [(&str, &str, Run); 7] = [
     ("loop", "the closed loop of `ppu demo` over seeds: optimizer against random proposals", closed_loop::run),
     ("dispatch", "a step that does nothing, durable on both sides, and the memory of an idle lab", dispatch::run),
     ("crash", "how often one dispense is done when its process is killed in the middle", crash::run),
     ("optimizer", "the optimizer with its one default: measured pools, functions, speed, memory", optimizer::run),
+    (
+        "proposer",
+        "proposer and twin: annealing against exact sums, closed loops, the universal potential; --data DIR for most",
+        proposer::run,
+    ),
     ("journal", "durable appends beside SQLite and sled, and opening a million records", journal::run),
     (
         "diffraction",

@@ -7,9 +7,9 @@ use std::path::PathBuf;
 use ppu_proposer::LogDensity;
 use ppu_proposer::anneal::FactorTable;
 use ppu_proposer::crystal::{
-    Assessment, Background, CampaignSettings, ExchangeSettings, IonExchange, Listed, Parent, Perovskite,
-    PerovskiteRules, Policy, ReferenceSet, ReplayLab, SteerSettings, SubstitutionTable, Target, descriptors,
-    rule_features, run_campaign,
+    Assessment, Background, Campaign, CampaignError, CampaignSettings, ExchangeSettings, Guide, HeatLevel, IonExchange,
+    Listed, Parent, Perovskite, PerovskiteRules, Policy, ReferenceSet, ReplayLab, SteerSettings, SubstitutionTable,
+    Target, descriptors, rule_features, run_campaign,
 };
 use ppu_twin::rules::{Element, Inventory};
 
@@ -68,7 +68,7 @@ fn a_steered_campaign_finds_more_than_chance_and_explains_itself() {
         assert_eq!(done.order.iter().collect::<BTreeSet<_>>().len(), done.order.len(), "nothing is evaluated twice");
         (done.found_at(&lab, &settings.target)[targets.div_ceil(2) - 1], done)
     };
-    let steered = |seed| half(Policy::Steer { prior: &prior, features: &features }, seed);
+    let steered = |seed| half(Policy::Steer(Guide { prior: &prior, features: &features, levels: &[] }), seed);
     let sum = |of: &dyn Fn(u64) -> usize| (0..6).map(of).sum::<usize>();
     let (guided, chance) = (sum(&|seed| steered(seed).0), sum(&|seed| half(Policy::Draw(&uniform), seed).0));
     println!("half of {targets} targets: steered {}, random {}", guided / 6, chance / 6);
@@ -84,6 +84,53 @@ fn a_steered_campaign_finds_more_than_chance_and_explains_itself() {
     assert_eq!((one.provenance.novelty[0].set.as_str(), one.provenance.seed), ("one oxide", 1));
     assert!(matches!(one.log_q, LogDensity::Exact(log_q) if log_q < 0.0));
     assert!(one.reason.contains("P(target)") && one.reason.contains("eV/atom"), "{}", one.reason);
+}
+
+/// Predictions of heat that go up and down with it, by `slope`, and an error that only the row knows.
+fn level(lab: &ReplayLab, slope: f64) -> [HeatLevel; 1] {
+    let error = |row: usize| 0.6 * ((row as f64 * 0.618_033_988_7).fract() - 0.5);
+    let heat = lab.heat.iter().enumerate().map(|(row, heat)| Some(slope * (heat - 1.0) + 1.0 + error(row)));
+    [HeatLevel::new("F2", heat.collect(), (0.3, 0.3), 0.7)]
+}
+
+#[test]
+fn a_level_of_the_twin_saves_evaluations_and_a_lying_one_is_left_out() {
+    let (lab, assessed) = laboratory();
+    let settings = settings();
+    let background = Background { assessed: &assessed, known: &[] };
+    let prior = Listed::uniform(lab.rows.len());
+    let features: Vec<Vec<f64>> = lab.rows.iter().map(descriptors).collect();
+    let run = |levels: &[HeatLevel], seed: u64| {
+        let guide = Guide { prior: &prior, features: &features, levels };
+        run_campaign(&lab, Policy::Search(guide), background, &settings, seed).unwrap()
+    };
+    let half = |done: &Campaign| {
+        let found = done.found_at(&lab, &settings.target);
+        found[found.len().div_ceil(2) - 1]
+    };
+    let sum = |levels: &[HeatLevel]| (0..6).map(|seed| half(&run(levels, seed))).sum::<usize>();
+    let (honest, liar) = (level(&lab, 1.0), level(&lab, -1.0));
+    let (alone, helped, misled) = (sum(&[]), sum(&honest), sum(&liar));
+    println!("half of the targets: no twin {}, twin {}, lying twin {}", alone / 6, helped / 6, misled / 6);
+    assert!(4 * helped < 3 * alone, "{helped} {alone}");
+
+    let done = run(&liar, 1);
+    let last = done.rounds.last().unwrap();
+    assert!(last.dropped && last.levels[0].contains("left out"), "{:?}", last.levels);
+    let done = run(&honest, 1);
+    assert!(done.rounds.iter().all(|round| !round.dropped));
+    let proposal = &done.rounds[1].proposals[0];
+    assert_eq!(
+        (proposal.provenance.proposer.as_str(), proposal.provenance.verdicts[1].level.as_str()),
+        ("search", "F2")
+    );
+    assert!(proposal.provenance.verdicts[1].says.contains("correlation"), "{proposal:?}");
+    assert_eq!(run(&honest, 1), done, "the same seed gives the same campaign");
+
+    let short = [HeatLevel { heat: vec![None; 3], ..honest[0].clone() }];
+    let guide = Guide { prior: &prior, features: &features, levels: &short };
+    let refused = run_campaign(&lab, Policy::Search(guide), background, &settings, 1);
+    assert_eq!(refused, Err(CampaignError::Lengths { rows: lab.rows.len(), listed: 3 }));
 }
 
 #[test]
@@ -102,8 +149,14 @@ fn a_ban_holds_from_then_on() {
     let features: Vec<Vec<f64>> = lab.rows.iter().map(descriptors).collect();
     let settings = CampaignSettings { most: 40, target: Target { heat_below: -9.0, gap: (1.0, 2.0) }, ..settings() };
     let background = Background { assessed: &assessed, known: &[] };
-    let done =
-        run_campaign(&lab, Policy::Steer { prior: &prior, features: &features }, background, &settings, 3).unwrap();
+    let done = run_campaign(
+        &lab,
+        Policy::Steer(Guide { prior: &prior, features: &features, levels: &[] }),
+        background,
+        &settings,
+        3,
+    )
+    .unwrap();
     let proposed = done.rounds.iter().flat_map(|round| &round.proposals);
     assert!(proposed.into_iter().all(|one| !one.candidate.sites().contains(&tantalum)));
 }

@@ -14,6 +14,7 @@ mod film;
 mod geometry;
 mod prototype;
 pub mod rules;
+mod tracking;
 
 pub use atomistic::{
     AtomisticEvaluation, AtomisticProvenance, AtomisticRefusal, AtomisticStage, AtomisticTwin, HullDistance,
@@ -25,4 +26,5 @@ pub use contract::{
 pub use correction::{Correction, Corrections, Pair};
 pub use film::FilmTwin;
 pub use geometry::{Geometry, GeometryError, geometry};
-pub use prototype::{EdgeModel, IdealPerovskite, PrototypeScreen};
+pub use prototype::{IdealPerovskite, PrototypeScreen, SpeciesModel};
+pub use tracking::Tracking;

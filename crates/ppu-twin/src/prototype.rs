@@ -40,30 +40,30 @@ impl IdealPerovskite {
     }
 }
 
-/// Edge of a cubic perovskite as a sum over its species.
+/// A quantity of a cubic perovskite, such as its edge, as a sum over its species.
 #[derive(Debug, Clone, PartialEq)]
-pub struct EdgeModel {
+pub struct SpeciesModel {
     mean: f64,
-    /// Coefficients of A, B and the anions, Å.
+    /// Coefficients of A, B and the anions.
     sites: [BTreeMap<Element, f64>; 3],
     left_out_sd: f64,
 }
 
-impl EdgeModel {
-    /// Ridge regression on edges in Å by the method of backfitting; an element that no sample has counts as the mean.
-    /// `None` without samples or with an edge that is not finite.
+impl SpeciesModel {
+    /// Ridge regression by the method of backfitting; an element that no sample has counts as the mean. `None` without
+    /// samples or with a value that is not finite.
     #[must_use]
-    pub fn fit(samples: &[(IdealPerovskite, f64)]) -> Option<EdgeModel> {
-        if samples.is_empty() || samples.iter().any(|(_, edge)| !edge.is_finite()) {
+    pub fn fit(samples: &[(IdealPerovskite, f64)]) -> Option<SpeciesModel> {
+        if samples.is_empty() || samples.iter().any(|(_, value)| !value.is_finite()) {
             return None;
         }
-        let mean = samples.iter().map(|(_, edge)| edge).sum::<f64>() / samples.len() as f64;
-        let mut model = EdgeModel { mean, sites: Default::default(), left_out_sd: f64::NAN };
+        let mean = samples.iter().map(|(_, value)| value).sum::<f64>() / samples.len() as f64;
+        let mut model = SpeciesModel { mean, sites: Default::default(), left_out_sd: f64::NAN };
         for _ in 0..ROUNDS {
             for site in 0..3 {
                 let mut sums: BTreeMap<Element, (f64, f64)> = BTreeMap::new();
-                for (sample, edge) in samples {
-                    let rest = edge - model.predict(sample) + model.part(sample, site);
+                for (sample, value) in samples {
+                    let rest = value - model.predict(sample) + model.part(sample, site);
                     for (element, share) in shares(sample, site) {
                         let others = model.part(sample, site) - share * model.coefficient(site, element);
                         let sum = sums.entry(element).or_insert((0.0, RIDGE));
@@ -74,19 +74,19 @@ impl EdgeModel {
                 model.sites[site] = sums.into_iter().map(|(element, (sum, weight))| (element, sum / weight)).collect();
             }
         }
-        let squares = samples.iter().map(|(sample, edge)| (edge - model.predict(sample)).powi(2)).sum::<f64>();
+        let squares = samples.iter().map(|(sample, value)| (value - model.predict(sample)).powi(2)).sum::<f64>();
         let unknowns: usize = model.sites.iter().map(BTreeMap::len).sum();
         model.left_out_sd = (squares / samples.len().saturating_sub(unknowns).max(1) as f64).sqrt();
         Some(model)
     }
 
-    /// Edge in Å.
+    /// The expected value.
     #[must_use]
     pub fn predict(&self, of: &IdealPerovskite) -> f64 {
         self.mean + (0..3).map(|site| self.part(of, site)).sum::<f64>()
     }
 
-    /// Standard deviation of its error in Å, from the residuals and the degrees of freedom.
+    /// Standard deviation of its error, from the residuals and the degrees of freedom.
     #[must_use]
     pub fn sd(&self) -> f64 {
         self.left_out_sd
@@ -120,9 +120,9 @@ pub struct PrototypeScreen {
     /// One answer a candidate, in their order.
     pub answers: Vec<Result<AtomisticEvaluation, AtomisticRefusal>>,
     /// The model of the edge.
-    pub edges: EdgeModel,
-    /// Candidates whose edge was searched.
-    pub searched: usize,
+    pub edges: SpeciesModel,
+    /// Candidates whose edge was found by a search.
+    pub searched: Vec<usize>,
     /// Evaluations of the potential in all.
     pub evaluations: usize,
     /// Work in all.
@@ -140,17 +140,20 @@ impl AtomisticTwin {
         candidates: &[IdealPerovskite],
         per_element: usize,
     ) -> Result<PrototypeScreen, AtomisticRefusal> {
-        let (mut samples, mut evaluations, mut cost) = (Vec::new(), 0, Work(0));
+        let (mut samples, mut searched) = (Vec::new(), Vec::new());
+        let (mut evaluations, mut cost) = (0, Work(0));
         let mut refusal = AtomisticRefusal::NoWeights;
-        let chosen = representative(candidates, per_element);
-        for candidate in chosen.iter().map(|at| candidates[*at]) {
-            match self.ideal_edge(&candidate, &mut evaluations, &mut cost) {
-                Ok(Some(edge)) => samples.push((candidate, edge)),
+        for at in representative(candidates, per_element) {
+            match self.ideal_edge(&candidates[at], &mut evaluations, &mut cost) {
+                Ok(Some(edge)) => {
+                    samples.push((candidates[at], edge));
+                    searched.push(at);
+                }
                 Ok(None) => {}
                 Err(refused) => refusal = refused,
             }
         }
-        let edges = EdgeModel::fit(&samples).ok_or(refusal)?;
+        let edges = SpeciesModel::fit(&samples).ok_or(refusal)?;
         let mut answer = |candidate: &IdealPerovskite| {
             let edge = edges.predict(candidate).clamp(EDGES.0, EDGES.1);
             let found = self.evaluate(&candidate.structure(edge), AtomisticStage::Guessed)?;
@@ -159,7 +162,7 @@ impl AtomisticTwin {
             Ok(found)
         };
         let answers = candidates.iter().map(&mut answer).collect();
-        Ok(PrototypeScreen { answers, edges, searched: samples.len(), evaluations, cost })
+        Ok(PrototypeScreen { answers, edges, searched, evaluations, cost })
     }
 
     /// The edge of the lowest energy at ideal sites, downhill from a common edge; `None` where it runs out of range.
@@ -238,14 +241,14 @@ mod tests {
                 }
             }
         }
-        let model = EdgeModel::fit(&samples).unwrap();
+        let model = SpeciesModel::fit(&samples).unwrap();
         for (one, edge) in &samples {
             assert!((model.predict(one) - edge).abs() < 0.05, "{one:?}: {} for {edge}", model.predict(one));
         }
         assert!(model.sd() < 0.05, "{}", model.sd());
         let unknown = model.predict(&perovskite("Pb", "Ti", ["O", "O", "O"]));
         assert!((3.8..4.1).contains(&unknown), "an unknown A counts as the mean: {unknown}");
-        assert!(EdgeModel::fit(&[]).is_none());
+        assert!(SpeciesModel::fit(&[]).is_none());
         let covering = representative(&samples.iter().map(|(one, _)| *one).collect::<Vec<_>>(), 1);
         assert!((4..=10).contains(&covering.len()), "{covering:?}");
     }

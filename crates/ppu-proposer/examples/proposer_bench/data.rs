@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ppu_atoms::{Element, Lattice, Structure};
 use ppu_proposer::crystal::ReplayLab;
 use serde::Deserialize;
 
@@ -23,6 +24,31 @@ pub(crate) struct Compound {
     pub(crate) formula: String,
     pub(crate) sg: u16,
     pub(crate) sites: Vec<(String, u32)>,
+    /// Energy of formation, eV/atom.
+    pub(crate) e_form: f64,
+    /// a, b, c in angstrom; the angles in degrees.
+    pub(crate) cell: [f64; 6],
+    /// Fractional coordinates, three an atom.
+    pub(crate) frac: Vec<f64>,
+}
+
+impl Compound {
+    /// The elements of all atoms, in the order of the coordinates.
+    pub(crate) fn species(&self) -> Result<Vec<Element>, Problem> {
+        let mut species = Vec::new();
+        for (symbol, count) in &self.sites {
+            let element: Element = symbol.parse().map_err(|error| format!("{}: {error}", self.formula))?;
+            species.extend(std::iter::repeat_n(element, *count as usize));
+        }
+        Ok(species)
+    }
+
+    pub(crate) fn structure(&self) -> Result<Structure, Problem> {
+        let [a, b, c, alpha, beta, gamma] = self.cell;
+        let lattice = Lattice::from_parameters([a, b, c], [alpha, beta, gamma]);
+        let places = self.frac.chunks_exact(3).map(|p| [p[0], p[1], p[2]]).collect();
+        Structure::new(lattice, self.species()?, places).map_err(|error| format!("{}: {error}", self.formula))
+    }
 }
 
 /// Binaries and ternaries of MP-20; `None` where the file is not there.

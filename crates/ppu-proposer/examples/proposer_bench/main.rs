@@ -7,6 +7,7 @@
     reason = "a benchmark reads files and a clock, and prints what it measured"
 )]
 
+mod atomistic;
 mod closed_loop;
 mod data;
 mod smc;
@@ -43,6 +44,8 @@ pub(crate) struct Settings {
     pub(crate) data: PathBuf,
     pub(crate) seeds: usize,
     pub(crate) threads: usize,
+    /// A wheel of chgnet 0.4.2 or converted weights; without them there is no level F2.
+    pub(crate) weights: Option<PathBuf>,
     /// Only policies whose name contains this.
     pub(crate) policy: String,
 }
@@ -52,7 +55,7 @@ const PARTS: [&str; 3] = ["smc-synthetic", "smc-perov5", "loop"];
 
 fn main() -> Result<(), Problem> {
     let data = std::env::var_os("PPU_REFERENCE_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
-    let mut settings = Settings { data, seeds: 50, threads: 1, policy: String::new() };
+    let mut settings = Settings { data, seeds: 50, threads: 1, weights: None, policy: String::new() };
     let mut parts = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -62,6 +65,7 @@ fn main() -> Result<(), Problem> {
             "--data" => settings.data = PathBuf::from(value()?),
             "--seeds" => settings.seeds = number(value()?)?.max(1),
             "--threads" => settings.threads = number(value()?)?.max(1),
+            "--weights" => settings.weights = Some(PathBuf::from(value()?)),
             "--policy" => settings.policy = value()?,
             _ => parts.push(argument),
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ppu_optimizer::gp::{FitOptions, GaussianProcess, GpError, Hyperparameters};
+use ppu_optimizer::gp::GpError;
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 
@@ -10,15 +10,9 @@ use super::listed::{CrystalProposal, CrystalProvenance, Listed, ReferenceSet, Ve
 use super::perovskite::Assessment;
 use super::replay::{ReplayLab, Target};
 use super::steer::{Beliefs, SteerSettings, steer};
+use super::surrogate::{Guide, LEAST_OBSERVED, Standing, Surrogate};
 use crate::anneal::{AnnealRefusal, FactorTable, Figures, StudyError, stream};
 use crate::contract::LogDensity;
-
-/// Observations that the surrogate is conditioned on; a factorisation costs O(n³).
-const REMEMBERED: usize = 120;
-/// Observations before a surrogate is asked at all.
-const LEAST_OBSERVED: usize = 10;
-/// Gaps above this are all alike to the search, eV.
-const WIDE_GAP: f64 = 4.5;
 
 /// How candidates are chosen.
 #[derive(Debug, Clone, Copy)]
@@ -27,13 +21,11 @@ pub enum Policy<'a> {
     Draw(&'a Listed),
     /// By probability, the highest first.
     Rank(&'a Listed),
-    /// Annealed from a prior towards what a surrogate on these features (a row a candidate, 0 to 1) has learnt.
-    Steer {
-        /// The prior.
-        prior: &'a Listed,
-        /// Features.
-        features: &'a [Vec<f64>],
-    },
+    /// Annealed from a prior towards what twin and campaign expect: draws with known weights.
+    Steer(Guide<'a>),
+    /// By the prior times what twin and campaign expect, the highest first, with a share of plain draws. Needs a list that
+    /// can be enumerated; the annealing does not.
+    Search(Guide<'a>),
 }
 
 /// How a campaign is run.
@@ -43,7 +35,7 @@ pub struct CampaignSettings {
     pub batch: usize,
     /// From this many evaluations on, rounds are three times as large, which saves fits and nothing else.
     pub patient_until: usize,
-    /// Evaluations that are steered. What is left then is taken in the order of the last beliefs, without learning more.
+    /// Evaluations that are guided. What is left then is taken in the order of the last beliefs, without learning more.
     pub most: usize,
     /// The target.
     pub target: Target,
@@ -76,6 +68,10 @@ pub struct Round {
     pub figures: Option<Figures>,
     /// Why an annealed batch was withheld and the prior's taken.
     pub refused: Vec<AnnealRefusal>,
+    /// The record of every level of the twin, and whether it is in use.
+    pub levels: Vec<String>,
+    /// Whether a level was left out because it is no longer informative.
+    pub dropped: bool,
 }
 
 /// A finished campaign.
@@ -124,222 +120,204 @@ pub fn run_campaign(
 ) -> Result<Campaign, CampaignError> {
     let rows = lab.rows.len();
     let mut rng = stream(seed, u64::MAX);
-    let (prior, features) = match policy {
+    let (guide, annealed) = match policy {
         Policy::Draw(listed) => {
             let order = listed.draw(rows, &BTreeSet::new(), &mut rng);
             return Ok(Campaign { order, rounds: Vec::new() });
         }
         Policy::Rank(listed) => return Ok(Campaign { order: listed.ranked(&mut rng), rounds: Vec::new() }),
-        Policy::Steer { prior, features } => (prior, features),
+        Policy::Steer(guide) => (guide, true),
+        Policy::Search(guide) => (guide, false),
     };
-    for listed in [prior.log_q.len(), features.len(), background.assessed.len()] {
-        if listed != rows || rows == 0 {
-            return Err(CampaignError::Lengths { rows, listed });
-        }
+    let levels = guide.levels.iter().map(|level| level.heat.len());
+    let lists = [guide.prior.log_q.len(), guide.features.len(), background.assessed.len()];
+    if let Some(listed) = lists.into_iter().chain(levels).find(|listed| *listed != rows || rows == 0) {
+        return Err(CampaignError::Lengths { rows, listed });
     }
     let table = FactorTable::new(&lab.factors(), vec![0.0; rows]);
     let table = table.ok_or(CampaignError::Lengths { rows, listed: 0 })?;
-    let wanted = lab.targets(&settings.target).len();
-    let mut surrogate = Surrogate::new(features);
-    let mut campaign = Campaign { order: Vec::new(), rounds: Vec::new() };
-    let mut taken = BTreeSet::new();
-    let mut found = 0;
-    while found < wanted && campaign.order.len() < settings.most.min(rows) {
-        let calm = if campaign.order.len() < settings.patient_until { 1 } else { 3 };
-        let batch = (calm * settings.batch).min(rows - campaign.order.len());
-        let at = Asked { seed, round: campaign.rounds.len() as u64, batch };
-        let round = next_round(
-            lab,
-            &table,
-            prior,
-            background,
-            (&mut surrogate, &campaign.order),
-            &taken,
-            settings,
-            at,
-            &mut rng,
-        )?;
-        if round.proposals.is_empty() {
-            break;
-        }
-        for proposal in &round.proposals {
-            taken.insert(proposal.index);
-            campaign.order.push(proposal.index);
-            found += usize::from(lab.meets(proposal.index, &settings.target));
-        }
-        campaign.rounds.push(round);
-    }
-    if found < wanted && !campaign.order.is_empty() {
-        let energies = surrogate.learn(lab, &campaign.order, &settings.target)?.energies(&settings.target);
-        let mut rest: Vec<usize> = (0..rows).filter(|row| !taken.contains(row)).collect();
-        rest.sort_by(|a, b| energies[*a].total_cmp(&energies[*b]).then(prior.log_q[*b].total_cmp(&prior.log_q[*a])));
-        campaign.order.extend(rest);
-    }
-    Ok(campaign)
+    let mut running = Running {
+        lab,
+        table: annealed.then_some(table),
+        guide,
+        background,
+        settings,
+        seed,
+        surrogate: Surrogate::new(guide),
+        taken: BTreeSet::new(),
+        campaign: Campaign { order: Vec::new(), rounds: Vec::new() },
+        rng,
+    };
+    running.finish()?;
+    Ok(running.campaign)
 }
 
-/// Which round is asked for.
-#[derive(Clone, Copy)]
-struct Asked {
+/// A guided campaign under way.
+struct Running<'a> {
+    lab: &'a ReplayLab,
+    /// Moves of the annealing; `None` where nothing is annealed.
+    table: Option<FactorTable>,
+    guide: Guide<'a>,
+    background: Background<'a>,
+    settings: &'a CampaignSettings,
     seed: u64,
-    round: u64,
-    batch: usize,
+    surrogate: Surrogate<'a>,
+    taken: BTreeSet<usize>,
+    campaign: Campaign,
+    rng: ChaCha12Rng,
 }
 
-#[expect(clippy::too_many_arguments, reason = "one call site, and every argument is a different thing")]
-fn next_round(
-    lab: &ReplayLab,
-    table: &FactorTable,
-    prior: &Listed,
-    background: Background<'_>,
-    (surrogate, order): (&mut Surrogate<'_>, &[usize]),
-    taken: &BTreeSet<usize>,
-    settings: &CampaignSettings,
-    asked: Asked,
-    rng: &mut ChaCha12Rng,
-) -> Result<Round, CampaignError> {
-    if order.len() < LEAST_OBSERVED {
-        let picks: Vec<_> = prior.draw(asked.batch, taken, rng).into_iter().map(|at| (at, None)).collect();
-        let proposals = explained(lab, prior, background, &picks, None, 0.0, asked);
-        return Ok(Round { proposals, figures: None, refused: Vec::new() });
-    }
-    let beliefs = surrogate.learn(lab, order, &settings.target)?;
-    let energies = beliefs.energies(&settings.target);
-    let own = asked.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(asked.round);
-    let ask = (asked.batch, beliefs.correlation, own);
-    let steered = steer(table, prior, energies, ask, taken, &settings.steer, rng)?;
-    let proposals = explained(lab, prior, background, &steered.picks, Some(&beliefs), steered.beta, asked);
-    Ok(Round { proposals, figures: Some(steered.figures), refused: steered.refused })
-}
-
-fn explained(
-    lab: &ReplayLab,
-    prior: &Listed,
-    background: Background<'_>,
-    picks: &[(usize, Option<f64>)],
-    beliefs: Option<&Beliefs>,
+/// What a round chose: places with the share of weight that led to them, none for plain draws.
+struct Chosen {
+    picks: Vec<(usize, Option<f64>)>,
     beta: f64,
-    asked: Asked,
-) -> Vec<CrystalProposal> {
-    let one = |(index, weight): &(usize, Option<f64>)| {
-        let (index, candidate) = (*index, lab.rows[*index]);
-        let formula = candidate.formula();
-        let mut verdicts =
-            vec![Verdict { level: "F0".into(), says: background.assessed[index].verdict.clone(), expects: Vec::new() }];
-        let mut expected = String::new();
-        if let Some(beliefs) = beliefs {
+    figures: Option<Figures>,
+    refused: Vec<AnnealRefusal>,
+}
+
+impl Running<'_> {
+    fn finish(&mut self) -> Result<(), CampaignError> {
+        let (rows, target) = (self.lab.rows.len(), &self.settings.target);
+        let wanted = self.lab.targets(target).len();
+        let mut found = 0;
+        while found < wanted && self.campaign.order.len() < self.settings.most.min(rows) {
+            let evaluated = self.campaign.order.len();
+            let calm = if evaluated < self.settings.patient_until { 1 } else { 3 };
+            let round = self.round((calm * self.settings.batch).min(rows - evaluated))?;
+            if round.proposals.is_empty() {
+                break;
+            }
+            for proposal in &round.proposals {
+                self.taken.insert(proposal.index);
+                self.campaign.order.push(proposal.index);
+                found += usize::from(self.lab.meets(proposal.index, target));
+            }
+            self.campaign.rounds.push(round);
+        }
+        if found < wanted {
+            let (beliefs, _) = self.learn()?;
+            let rest = self.ranked(&beliefs.energies(target));
+            self.campaign.order.extend(rest);
+        }
+        Ok(())
+    }
+
+    fn learn(&mut self) -> Result<(Beliefs, Vec<Standing>), GpError> {
+        let order = &self.campaign.order;
+        let standings = self.surrogate.standings(self.lab, order);
+        let beliefs = self.surrogate.learn(self.lab, order, &standings, &self.settings.target)?;
+        Ok((beliefs, standings))
+    }
+
+    /// What is not taken, by ln q − U.
+    fn ranked(&mut self, energies: &[f64]) -> Vec<usize> {
+        let score = |row: usize| self.guide.prior.log_q[row] - energies[row];
+        // Ties in the order of a draw from the prior.
+        let mut rest = self.guide.prior.draw(energies.len(), &self.taken, &mut self.rng);
+        rest.sort_by(|a, b| score(*b).total_cmp(&score(*a)));
+        rest
+    }
+
+    fn round(&mut self, batch: usize) -> Result<Round, CampaignError> {
+        let (beliefs, standings) = self.learn()?;
+        let ignorant = self.campaign.order.len() < LEAST_OBSERVED && self.guide.levels.is_empty();
+        let chosen = if self.table.is_some() && ignorant {
+            let picks = self.plain(batch, &[]);
+            Chosen { picks, beta: 0.0, figures: None, refused: Vec::new() }
+        } else if let Some(table) = &self.table {
+            let energies = beliefs.energies(&self.settings.target);
+            let own = self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(self.campaign.rounds.len() as u64);
+            let ask = (batch, beliefs.correlation, own);
+            let steer_settings = &self.settings.steer;
+            let found = steer(table, self.guide.prior, energies, ask, &self.taken, steer_settings, &mut self.rng)?;
+            Chosen { picks: found.picks, beta: found.beta, figures: Some(found.figures), refused: found.refused }
+        } else {
+            let energies = beliefs.energies(&self.settings.target);
+            let wanted = batch - (self.settings.steer.defence * batch as f64).round() as usize;
+            let mut best = self.ranked(&energies);
+            best.truncate(wanted);
+            let weight = |row: &usize| (self.guide.prior.log_q[*row] - energies[*row]).exp();
+            let total: f64 = best.iter().map(weight).sum();
+            let mut picks: Vec<_> = best.iter().map(|row| (*row, Some(weight(row) / total))).collect();
+            picks.extend(self.plain(batch - picks.len(), &best));
+            Chosen { picks, beta: 1.0, figures: None, refused: Vec::new() }
+        };
+        let records = self.guide.levels.iter().zip(&standings);
+        Ok(Round {
+            proposals: self.explained(&chosen, &beliefs, &standings),
+            figures: chosen.figures,
+            refused: chosen.refused,
+            levels: records.map(|(level, standing)| standing.tracking.says(&level.name)).collect(),
+            dropped: standings.iter().any(|standing| !standing.tracking.informative()),
+        })
+    }
+
+    /// Draws from the prior alone.
+    fn plain(&mut self, count: usize, also: &[usize]) -> Vec<(usize, Option<f64>)> {
+        let mut taken = self.taken.clone();
+        taken.extend(also);
+        self.guide.prior.draw(count, &taken, &mut self.rng).into_iter().map(|at| (at, None)).collect()
+    }
+
+    fn explained(&self, chosen: &Chosen, beliefs: &Beliefs, standings: &[Standing]) -> Vec<CrystalProposal> {
+        let prior = self.guide.prior;
+        let one = |(index, weight): &(usize, Option<f64>)| {
+            let (index, candidate) = (*index, self.lab.rows[*index]);
+            let formula = candidate.formula();
             let ((heat, heat_sd), (gap, gap_sd)) = (beliefs.heat[index], beliefs.gap[index]);
-            expected =
-                format!("; heat {heat:.2} ± {heat_sd:.2} eV/atom and gap {gap:.1} ± {gap_sd:.1} eV are expected");
+            let expected =
+                format!("heat {heat:.2} ± {heat_sd:.2} eV/atom and gap {gap:.1} ± {gap_sd:.1} eV are expected");
+            let (proposer, reason, temperature) = match (weight.is_some(), self.table.is_some()) {
+                (false, _) => (prior.name.clone(), format!("drawn from {} alone", prior.name), None),
+                (true, true) => {
+                    let reason = format!("drawn from {} times P(target)^{:.1}", prior.name, chosen.beta);
+                    ("annealed".to_owned(), reason, (chosen.beta > 0.0).then(|| 1.0 / chosen.beta))
+                }
+                (true, false) => {
+                    ("search".to_owned(), format!("among the highest of {} times P(target)", prior.name), Some(1.0))
+                }
+            };
+            CrystalProposal {
+                index,
+                candidate,
+                weight: weight.unwrap_or(0.0),
+                log_q: LogDensity::Exact(prior.log_q[index]),
+                provenance: CrystalProvenance {
+                    proposer,
+                    seed: self.seed,
+                    round: self.campaign.rounds.len() as u64,
+                    prior: prior.name.clone(),
+                    temperature,
+                    verdicts: self.verdicts(index, beliefs, standings),
+                    novelty: self.background.known.iter().map(|set| set.novelty(&formula)).collect(),
+                },
+                reason: format!("{formula}: {reason}; {expected}"),
+            }
+        };
+        chosen.picks.iter().map(one).collect()
+    }
+
+    /// F0, every level that answers, and the surrogate once it has learnt anything.
+    fn verdicts(&self, index: usize, beliefs: &Beliefs, standings: &[Standing]) -> Vec<Verdict> {
+        let says = self.background.assessed[index].verdict.clone();
+        let mut verdicts = vec![Verdict { level: "F0".into(), says, expects: Vec::new() }];
+        for (level, standing) in self.guide.levels.iter().zip(standings) {
+            let Some(heat) = level.heat[index] else { continue };
+            let corrected = standing.correction.apply(heat);
+            verdicts.push(Verdict {
+                level: level.name.clone(),
+                says: standing.tracking.says(&level.name),
+                expects: vec![("heat eV/atom".into(), corrected.mean, corrected.sd)],
+            });
+        }
+        if self.campaign.order.len() >= LEAST_OBSERVED {
+            let ((heat, heat_sd), (gap, gap_sd)) = (beliefs.heat[index], beliefs.gap[index]);
             verdicts.push(Verdict {
                 level: "surrogate of this campaign".into(),
                 says: format!("leave-one-out correlation {:.2}", beliefs.correlation),
                 expects: vec![("heat eV/atom".into(), heat, heat_sd), ("gap eV".into(), gap, gap_sd)],
             });
         }
-        let tilted = weight.is_some();
-        let reason = if tilted {
-            format!("{formula}: drawn from {} times P(target)^{beta:.1}{expected}", prior.name)
-        } else {
-            format!("{formula}: drawn from {} alone{expected}", prior.name)
-        };
-        CrystalProposal {
-            index,
-            candidate,
-            weight: weight.unwrap_or(0.0),
-            log_q: LogDensity::Exact(prior.log_q[index]),
-            provenance: CrystalProvenance {
-                proposer: if tilted { "annealed".into() } else { prior.name.clone() },
-                seed: asked.seed,
-                round: asked.round,
-                prior: prior.name.clone(),
-                temperature: (tilted && beta > 0.0).then(|| 1.0 / beta),
-                verdicts,
-                novelty: background.known.iter().map(|set| set.novelty(&formula)).collect(),
-            },
-            reason,
-        }
-    };
-    picks.iter().map(one).collect()
-}
-
-/// Gaussian processes for heat and gap on the features; hyperparameters are found anew when the data have grown by half.
-struct Surrogate<'a> {
-    features: &'a [Vec<f64>],
-    flat: Vec<f64>,
-    hyper: Option<(Hyperparameters, Hyperparameters)>,
-    fitted_at: usize,
-}
-
-impl<'a> Surrogate<'a> {
-    fn new(features: &'a [Vec<f64>]) -> Surrogate<'a> {
-        Surrogate { features, flat: features.concat(), hyper: None, fitted_at: 0 }
+        verdicts
     }
-
-    fn learn(&mut self, lab: &ReplayLab, order: &[usize], target: &Target) -> Result<Beliefs, CampaignError> {
-        let rows = remembered(lab, order);
-        let points: Vec<Vec<f64>> = rows.iter().map(|row| self.features[*row].clone()).collect();
-        let heat: Vec<f64> = rows.iter().map(|row| lab.heat[*row]).collect();
-        let gap: Vec<f64> = rows.iter().map(|row| lab.gap[*row].min(WIDE_GAP)).collect();
-        let none = vec![0.0; rows.len()];
-        let grown = rows.len() * 2 > self.fitted_at * 3;
-        let fit = |values: &[f64], known: Option<&Hyperparameters>| match known {
-            Some(hyper) if !grown => GaussianProcess::with_hyperparameters(&points, values, &none, hyper.clone()),
-            warm => {
-                let options = FitOptions { warm, starts: 1, ..FitOptions::default() };
-                GaussianProcess::fit_with(&points, values, &none, options)
-            }
-        };
-        let known = self.hyper.as_ref();
-        let heat_model = fit(&heat, known.map(|pair| &pair.0))?;
-        let gap_model = fit(&gap, known.map(|pair| &pair.1))?;
-        if grown {
-            self.fitted_at = rows.len();
-        }
-        let left_out: Vec<(f64, f64)> = heat_model.leave_one_out().iter().map(|one| (one.value, one.mean)).collect();
-        let beliefs = |model: &GaussianProcess| {
-            let mut out = Vec::new();
-            model.predict_rows(&self.flat, &mut out);
-            out
-        };
-        // Half a success is added to each, so that what was never met is not impossible.
-        let share = |met: &dyn Fn(usize) -> bool| {
-            (0.5 + order.iter().filter(|row| met(**row)).count() as f64) / (1.0 + order.len() as f64)
-        };
-        let gap_met = |row: usize| (target.gap.0..=target.gap.1).contains(&lab.gap[row]);
-        let found = Beliefs {
-            heat: beliefs(&heat_model),
-            gap: beliefs(&gap_model),
-            frequency: (share(&|row| lab.heat[row] < target.heat_below), share(&gap_met)),
-            correlation: correlation(&left_out),
-        };
-        self.hyper = Some((heat_model.hyperparameters().clone(), gap_model.hyperparameters().clone()));
-        Ok(found)
-    }
-}
-
-/// The observations that count: all while they are few, then the half with the lowest heat and the latest others.
-fn remembered(lab: &ReplayLab, order: &[usize]) -> Vec<usize> {
-    if order.len() <= REMEMBERED {
-        return order.to_vec();
-    }
-    let mut by_heat: Vec<usize> = (0..order.len()).collect();
-    by_heat.sort_by(|a, b| lab.heat[order[*a]].total_cmp(&lab.heat[order[*b]]));
-    let mut kept: BTreeSet<usize> = by_heat[..REMEMBERED / 2].iter().copied().collect();
-    for at in (0..order.len()).rev() {
-        if kept.len() == REMEMBERED {
-            break;
-        }
-        kept.insert(at);
-    }
-    kept.into_iter().map(|at| order[at]).collect()
-}
-
-/// Pearson's correlation; 0 where one side does not vary.
-fn correlation(pairs: &[(f64, f64)]) -> f64 {
-    let count = pairs.len() as f64;
-    let (x, y) = pairs.iter().fold((0.0, 0.0), |sum, pair| (sum.0 + pair.0 / count, sum.1 + pair.1 / count));
-    let product = |f: fn(f64, f64) -> f64| pairs.iter().map(|pair| f(pair.0 - x, pair.1 - y)).sum::<f64>();
-    let spread = (product(|a, _| a * a) * product(|_, b| b * b)).sqrt();
-    if spread > 0.0 { product(|a, b| a * b) / spread } else { 0.0 }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ppu_twin::rules::Formula;
+use ppu_twin::rules::{Formula, TAU_LIMIT};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
@@ -38,6 +38,23 @@ impl Listed {
             (ruled + flat).ln()
         });
         Listed { name: "chemical rules".into(), log_q: log_q.collect() }
+    }
+
+    /// The chemical rules with their published limits alone: usual states that are neutral and in the order of
+    /// electronegativity, electrons that pair, tau below 4.18 without exchange of A and B. What passes all is equally likely,
+    /// beside a share `uniform` over everything. Nothing here is weighed or fitted.
+    pub fn published_rules(assessed: &[Assessment], uniform: f64) -> Listed {
+        let passes = |one: &Assessment| {
+            let factors = one.factors.as_ref().and_then(|found| found.as_ref().ok());
+            let perovskite = factors.is_some_and(|found| found.tau < TAU_LIMIT && !found.swapped);
+            one.log_weight.is_finite() && one.even_electrons && perovskite
+        };
+        let passing = assessed.iter().filter(|one| passes(one)).count();
+        let uniform = if passing == 0 { 1.0 } else { uniform };
+        let flat = uniform / assessed.len() as f64;
+        let each = (1.0 - uniform) / passing.max(1) as f64;
+        let log_q = assessed.iter().map(|one| if passes(one) { (flat + each).ln() } else { flat.ln() });
+        Listed { name: "published rules".into(), log_q: log_q.collect() }
     }
 
     /// Entropy in nats over what is not taken, renormalised.

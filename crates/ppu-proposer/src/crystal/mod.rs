@@ -9,6 +9,7 @@ mod listed;
 mod perovskite;
 mod replay;
 mod steer;
+mod surrogate;
 
 pub use campaign::{Background, Campaign, CampaignError, CampaignSettings, Policy, Round, run_campaign};
 pub use exchange::{ExchangeSettings, IonExchange, Parent, SubstitutionTable};
@@ -17,3 +18,4 @@ pub use listed::{CrystalProposal, CrystalProvenance, Listed, Novelty, ReferenceS
 pub use perovskite::{Assessment, Perovskite, PerovskiteRules};
 pub use replay::{ReplayError, ReplayLab, Target};
 pub use steer::{Beliefs, SteerSettings, Steered, steer};
+pub use surrogate::{Guide, HeatLevel};

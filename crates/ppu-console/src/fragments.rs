@@ -7,6 +7,7 @@ use ppu_proto::lab::v1::{CampaignState, GetLabResponse, Run};
 
 use crate::state::{Known, Lost};
 use crate::view::campaign::{CampaignPageView, CampaignView};
+use crate::view::counters::CountersView;
 use crate::view::events::EventView;
 use crate::view::inbox::{ApprovalView, DoubtView};
 use crate::view::instruments::CardView;
@@ -75,6 +76,7 @@ pub(crate) enum Fragment {
     CampaignPage(Box<CampaignPageView>),
     Run(Box<RunView>),
     Stop(Option<StopView>),
+    Counters(Box<CountersView>),
 }
 
 /// A fragment as HTML.
@@ -203,6 +205,7 @@ fragment_templates! {
     EventsHtml { events: &'a [EventView] } = "fragments/events.html";
     CampaignPageHtml { page: &'a CampaignPageView, chrome: &'a Chrome } = "fragments/campaign_page.html";
     RunHtml { run: &'a RunView, chrome: &'a Chrome } = "fragments/run.html";
+    CountersHtml { view: &'a CountersView } = "fragments/counters.html";
     StopHtml { stop: Option<&'a StopView>, chrome: &'a Chrome } = "fragments/stop.html";
 }
 
@@ -222,6 +225,7 @@ impl Fragment {
             Fragment::CampaignPage(_) => "campaign".into(),
             Fragment::Run(_) => "run".into(),
             Fragment::Stop(_) => "stop".into(),
+            Fragment::Counters(_) => "counters".into(),
         }
     }
 
@@ -250,6 +254,7 @@ impl Fragment {
             Fragment::Events(events) => EventsHtml { events }.render(),
             Fragment::CampaignPage(page) => CampaignPageHtml { page, chrome }.render(),
             Fragment::Run(run) => RunHtml { run, chrome }.render(),
+            Fragment::Counters(view) => CountersHtml { view }.render(),
             Fragment::Stop(stop) => StopHtml { stop: stop.as_ref(), chrome }.render(),
         }
     }

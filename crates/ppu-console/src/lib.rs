@@ -10,11 +10,14 @@
 mod feed;
 mod fragments;
 mod live;
+mod prometheus;
 mod routes;
 mod security;
 mod state;
 pub mod svg;
 pub mod view;
+
+pub use prometheus::prometheus;
 
 use std::future::Future;
 use std::net::SocketAddr;

@@ -269,6 +269,43 @@ async fn pause_resume_and_ending_a_campaign_are_plain_forms() {
 }
 
 #[tokio::test]
+async fn a_campaign_is_steered_with_a_reason() {
+    let (console, served) = Console::on(lab()).await;
+    let page = console.get("/campaigns/pv").await;
+    for shown in ["the substrate softens", "0.83", "0.41 to 0.95", "Change a limit"] {
+        assert!(page.body.contains(shown), "{shown}");
+    }
+    let limit = "parameter=br&min=0&max=0";
+    for incomplete in
+        [limit, "parameter=br&min=0&reason=r", "parameter=br&min=0&max=lots&reason=r", "min=0&max=1&reason=r"]
+    {
+        assert_eq!(console.post("/campaigns/pv/limit", incomplete).await.status, 422, "{incomplete}");
+    }
+    assert_eq!(console.post("/campaigns/pv/limit", &format!("{limit}&reason=no+bromide")).await.status, 303);
+    let point = "value-br=0.1&value-anneal_temperature_c=150";
+    assert_eq!(console.post("/campaigns/pv/pin", "value-br=0.1&reason=r").await.status, 422);
+    assert_eq!(console.post("/campaigns/pv/pin", &format!("{point}&reason=literature")).await.status, 303);
+    let calls = served.lab.calls();
+    let [Call::Reshape(reshape), Call::Pin(pin)] = &calls[..] else { panic!("{calls:?}") };
+    assert_eq!((reshape.limits[0].parameter.as_str(), reshape.limits[0].max, pin.candidate.len()), ("br", 0.0, 2));
+}
+
+#[tokio::test]
+async fn counters_are_a_page_and_a_scrape() {
+    let (console, _served) = Console::on(lab()).await;
+    let page = console.get("/counters").await;
+    for shown in ["limits the throughput", "31.5 nats", "4.2 (1.3 to 9.0)", "6.5 h"] {
+        assert!(page.body.contains(shown), "{shown}");
+    }
+    let scrape = console.get("/metrics").await;
+    assert!(
+        scrape.body.contains("\nppu_device_attempts_total{device=\"furnace_a\",end=\"in_doubt\"} 1\n"),
+        "{}",
+        scrape.body
+    );
+}
+
+#[tokio::test]
 async fn a_doubt_is_resolved_only_with_evidence() {
     let (console, served) = Console::on(lab()).await;
     let fields = "step=pv-t012-r1%2Fdispense&attempt=1";

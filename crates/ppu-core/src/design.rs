@@ -168,7 +168,10 @@ impl DesignSpace {
 impl Parameter {
     /// Position between the limits, 0 to 1.
     pub fn to_unit(&self, value: f64) -> f64 {
-        if self.log {
+        if self.max <= self.min {
+            // A parameter that people have fixed has no extent; points from before are told apart by the value's own size.
+            0.5 + (value - self.min) / self.min.abs().max(1.0)
+        } else if self.log {
             (value / self.min).ln() / (self.max / self.min).ln()
         } else {
             (value - self.min) / (self.max - self.min)
@@ -226,6 +229,17 @@ mod tests {
         assert_eq!(space().check(&candidate), Ok(()));
         let unit = space().to_unit(&candidate).unwrap();
         assert!(unit.iter().zip([0.5, 0.25, 0.0]).all(|(a, b)| (a - b).abs() < 1e-9));
+    }
+
+    #[test]
+    fn a_fixed_parameter_keeps_its_value_and_tells_older_points_apart() {
+        let mut space = space();
+        (space.parameters[0].min, space.parameters[0].max) = (0.1, 0.1);
+        for u in [0.0, 0.5, 1.0] {
+            assert_eq!(space.from_unit(&[u, 0.0, 0.5]).unwrap().get("cs"), Some(0.1));
+        }
+        assert_eq!(space.parameters[0].to_unit(0.1), 0.5);
+        assert!(space.parameters[0].to_unit(0.3) > 0.5);
     }
 
     #[test]

@@ -65,6 +65,20 @@ pub struct LabDevice {
     pub sample_position: Option<PositionId>,
     /// Settings that replace those of the instrument file.
     pub settings: toml::Table,
+    /// What its use costs.
+    pub cost: DeviceCost,
+}
+
+/// What the use of a device costs; 0 where nobody has said.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeviceCost {
+    /// Electrical power while it works, W.
+    pub power_w: f64,
+    /// Price of an hour of work, in the lab's currency.
+    pub per_hour: f64,
+    /// Price of a millilitre that it dispenses, in the lab's currency.
+    pub per_ml: f64,
 }
 
 /// The sim behind a simulated lab.
@@ -89,6 +103,8 @@ pub struct Lab {
     pub simulation: Option<Simulation>,
     /// Address of an external MQTT broker; `None` means the embedded one.
     pub broker: Option<String>,
+    /// Currency of all costs, such as `EUR`; empty where no cost is given.
+    pub currency: String,
     /// Devices in the order of the file.
     pub devices: Vec<LabDevice>,
     /// Every place where a sample can stand.
@@ -105,6 +121,8 @@ struct RawLab {
     title: String,
     simulation: Option<RawSimulation>,
     broker: Option<String>,
+    #[serde(default)]
+    currency: String,
     #[serde(default)]
     device: Vec<RawDevice>,
     #[serde(default)]
@@ -130,6 +148,8 @@ struct RawDevice {
     sample_position: Option<Spanned<String>>,
     #[serde(default)]
     settings: toml::Table,
+    #[serde(default)]
+    cost: DeviceCost,
 }
 
 #[derive(Deserialize)]
@@ -170,6 +190,7 @@ impl Lab {
             title: raw.title,
             simulation: None,
             broker: raw.broker,
+            currency: raw.currency,
             devices: Vec::new(),
             positions: BTreeSet::new(),
             samples: BTreeMap::new(),
@@ -309,12 +330,30 @@ impl Lab {
             },
             None => None,
         };
+        let DeviceCost { power_w, per_hour, per_ml } = raw.cost;
+        if [power_w, per_hour, per_ml].iter().any(|cost| !(cost.is_finite() && *cost >= 0.0)) {
+            let cure = "give power and prices as numbers from 0 on, or leave them out";
+            found.push(source.problem(Some(at), subject, "cost", "a power or a price is not a number from 0 on", cure));
+            return;
+        }
+        if (per_hour > 0.0 || per_ml > 0.0) && self.currency.is_empty() {
+            let cure = "write `currency = \"EUR\"`, or yours, at the top of the lab file";
+            found.push(source.problem(
+                Some(at),
+                subject,
+                "cost",
+                "a price is given, but the lab has no currency",
+                cure,
+            ));
+            return;
+        }
         self.devices.push(LabDevice {
             id,
             instrument: raw.instrument,
             connect,
             sample_position,
             settings: raw.settings,
+            cost: raw.cost,
         });
     }
 }

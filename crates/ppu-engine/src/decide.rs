@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ppu_core::{AttemptState, CampaignId, CommandKey, DeviceId, RunId};
 
 use crate::Engine;
-use crate::event::{Event, Fact, Outcome};
+use crate::event::{Event, Fact, Outcome, Proposal};
 use crate::input::{Input, Refusal};
 use crate::lifecycle::{CampaignState, LinkState, StepEvent, StepState, TrialState};
 use crate::rules::{self, Taking};
@@ -117,12 +117,27 @@ impl State {
                 if known.state != CampaignState::Running || round != known.rounds + 1 {
                     return Ok(vec![]);
                 }
+                // People may have changed the space meanwhile: the question is asked again with the new one.
+                let space = &known.spec.space;
+                let proposed = result.as_ref().map_or(&[][..], |proposal| &proposal.trials);
+                if !known.reshaped.is_empty() && proposed.iter().any(|trial| space.check(&trial.candidate).is_err()) {
+                    return Ok(vec![]);
+                }
                 Ok(vec![match result {
-                    Ok((trials, note)) if !trials.is_empty() => Event::Proposed { campaign, round, trials, note },
+                    Ok(Proposal { mut trials, note, levels }) if !trials.is_empty() => {
+                        // Points that people pinned meanwhile are part of the budget.
+                        let left = (known.spec.budget_trials as usize).saturating_sub(self.counted_trials(known));
+                        trials.truncate(left);
+                        Event::Proposed { campaign, round, trials, note, levels }
+                    }
                     Ok(_) => Event::CampaignEnding { campaign, reason: "no candidate is left".to_owned() },
                     Err(reason) => Event::CampaignEnding { campaign, reason },
                 }])
             }
+            Input::ReshapeCampaign { campaign, limits, who, reason } => {
+                self.reshape_campaign(campaign, limits, who, reason)
+            }
+            Input::PinCandidate { campaign, candidate, who, reason } => self.pin(campaign, candidate, who, reason),
             Input::Decide { trial, accept, who, reason } => {
                 let known = self.trials.get(&trial).ok_or_else(|| not_found("trial", &trial))?;
                 // The first decision counts; a second one is shown what was decided, and changes nothing.

@@ -63,6 +63,62 @@ pub struct ProposedTrial {
     pub expected: BTreeMap<String, Measured>,
 }
 
+/// What one level of the twin did for a proposal, and how far the campaign's own measurements support it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct LevelReport {
+    /// Name of the level.
+    pub level: String,
+    /// Candidates evaluated, and evaluated again while annealing.
+    pub evaluations: u64,
+    /// Candidates that it refused.
+    pub refused: u64,
+    /// Seconds of computing, as the shell measured them.
+    pub seconds: f64,
+    /// Whether its predictions had a say.
+    pub used: bool,
+    /// How well it has predicted, by observable.
+    pub observables: Vec<LevelObservable>,
+    /// Why it was left out, or what else people should know.
+    pub note: String,
+}
+
+/// How well a level predicts one observable.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LevelObservable {
+    /// The observable.
+    pub name: String,
+    /// Correlation of prediction and measurement, pooled with the declared one.
+    pub correlation: f64,
+    /// Lower end of its 95 % interval.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Candidates that were both predicted and measured.
+    pub pairs: u64,
+}
+
+/// What a round of choosing gives.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Proposal {
+    /// The candidates.
+    pub trials: Vec<ProposedTrial>,
+    /// Remarks of proposer, twin and optimizer.
+    pub note: String,
+    /// The levels of the twin.
+    pub levels: Vec<LevelReport>,
+}
+
+/// New limits of a parameter, in its unit. Equal limits fix it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Limit {
+    /// The parameter.
+    pub parameter: String,
+    /// Smallest value from now on.
+    pub min: f64,
+    /// Largest value from now on.
+    pub max: f64,
+}
+
 /// What a proof or a person says of a command in doubt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -240,6 +296,19 @@ pub enum Event {
         trials: Vec<ProposedTrial>,
         /// Remarks of proposer, twin and optimizer.
         note: String,
+        /// The levels of the twin.
+        levels: Vec<LevelReport>,
+    },
+    /// A person changed the space that a campaign searches: a constraint from then on.
+    CampaignReshaped {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The new limits.
+        limits: Vec<Limit>,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
     },
     /// A person accepted or rejected a trial.
     TrialDecided {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ppu_core::objective::score;
-use ppu_core::{CommandKey, DeviceId, PositionId, RunId, SampleId, TrialId};
+use ppu_core::{CommandKey, DeviceId, PositionId, RunId, SampleId, TrialId, Unit};
 
 use crate::event::{Event, Fact, Outcome, Resolution, Verdict};
 use crate::lifecycle::{
@@ -83,8 +83,14 @@ impl State {
             Event::CampaignCreated { .. }
             | Event::CampaignEnding { .. }
             | Event::CampaignCompleted { .. }
-            | Event::CampaignStopped { .. } => self.evolve_campaign(now, &fact.event),
-            Event::Proposed { campaign, round, trials, .. } => self.proposed(campaign, *round, trials),
+            | Event::CampaignStopped { .. }
+            | Event::CampaignReshaped { .. } => self.evolve_campaign(now, &fact.event),
+            Event::Proposed { campaign, round, trials, levels, .. } => {
+                if !levels.is_empty() {
+                    self.campaign_mut(campaign)?.levels.clone_from(levels);
+                }
+                self.proposed(campaign, *round, trials)
+            }
             Event::TrialDecided { .. } | Event::TrialObserved { .. } | Event::TrialFailed { .. } => {
                 self.evolve_trial(now, &fact.event)
             }
@@ -295,6 +301,8 @@ impl State {
                     request_id: request_id.clone(),
                     trials: Vec::new(),
                     rounds: 0,
+                    levels: Vec::new(),
+                    reshaped: Vec::new(),
                     ended: String::new(),
                     created_ms: now,
                 };
@@ -315,6 +323,17 @@ impl State {
                 campaign.state = campaign.state.next(CampaignEvent::Stop)?;
                 campaign.ended = format!("stopped by {who}: {reason}");
             }
+            Event::CampaignReshaped { campaign, limits, who, reason } => {
+                let campaign = self.campaign_mut(campaign)?;
+                for limit in limits {
+                    let known = campaign.spec.space.parameters.iter_mut().find(|known| known.name == limit.parameter);
+                    let known = known.ok_or_else(|| unknown("parameter", &limit.parameter))?;
+                    (known.min, known.max) = (limit.min, limit.max);
+                    let unit = if known.unit == Unit::One { "" } else { known.unit.symbol() };
+                    let words = format!("{} from {} to {} {unit}", limit.parameter, limit.min, limit.max);
+                    campaign.reshaped.push(format!("{} ({who}: {reason})", words.trim_end()));
+                }
+            }
             _ => {}
         }
         Ok(())
@@ -332,7 +351,7 @@ impl State {
         let mut made = Vec::new();
         for proposed in trials {
             let number = campaign.trials.len() as u32 + 1;
-            let trial_id = TrialId::new(format!("{id}-t{number:03}"))?;
+            let trial_id = Self::trial_id(id, number);
             campaign.trials.push(trial_id.clone());
             let first = TrialState::FIRST;
             let trial = Trial {

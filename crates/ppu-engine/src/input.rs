@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use ppu_core::protocol::Protocol;
 use ppu_core::{
-    AttemptState, CampaignId, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, RunId, SampleId, StepId,
-    TrialId,
+    AttemptState, CampaignId, Candidate, CommandKey, DeviceId, Manifest, Observation, Plan, PositionId, RunId,
+    SampleId, StepId, TrialId,
 };
 
-use crate::event::{Outcome, ProposedTrial, Resolution, Verdict};
+use crate::event::{Limit, Outcome, Proposal, Resolution, Verdict};
 
 /// One line of a driver's inventory: an attempt that is not closed there.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -224,7 +224,29 @@ pub enum Input {
         /// The round that was asked for.
         round: u32,
         /// The candidates, or why there are none.
-        result: Result<(Vec<ProposedTrial>, String), String>,
+        result: Result<Proposal, String>,
+    },
+    /// A person changes the space that a campaign searches.
+    ReshapeCampaign {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The new limits.
+        limits: Vec<Limit>,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
+    },
+    /// A person wants a candidate tried.
+    PinCandidate {
+        /// The campaign.
+        campaign: CampaignId,
+        /// The point, complete.
+        candidate: Candidate,
+        /// Who.
+        who: String,
+        /// Why.
+        reason: String,
     },
     /// A person accepts or rejects a trial.
     Decide {

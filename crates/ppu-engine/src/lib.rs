@@ -18,15 +18,18 @@ pub mod lifecycle;
 mod outstanding;
 mod person;
 mod priority;
+mod reshape;
 pub mod rules;
 mod settle;
 pub mod state;
+pub mod tally;
 
 pub use event::{Event, Fact};
 pub use evolve::EvolveError;
 pub use input::{Input, InventoryLine, Refusal};
 pub use outstanding::Effect;
 pub use state::State;
+pub use tally::Tally;
 
 /// Attempts at one step before it fails: a refusal without effect may pass by itself, but not for ever.
 pub const MAX_ATTEMPTS: u32 = 3;

@@ -22,6 +22,8 @@ pub enum Effect {
         round: u32,
         /// How many.
         count: usize,
+        /// How often people have changed the space so far: a new space asks anew.
+        reshaped: usize,
     },
     /// Turn the raw data of a trial into an observation.
     Analyse {
@@ -56,7 +58,7 @@ impl Effect {
     pub fn id(&self) -> String {
         match self {
             Effect::Execute(intent) => format!("execute {}", intent.key),
-            Effect::Propose { campaign, round, .. } => format!("propose {campaign} {round}"),
+            Effect::Propose { campaign, round, reshaped, .. } => format!("propose {campaign} {round} {reshaped}"),
             Effect::Analyse { trial } => format!("analyse {trial}"),
             Effect::VoidStep { step, device, state } => format!("void {step} {device} {state:?}"),
             Effect::ClearMemoryDoubt { device } => format!("clear {device}"),
@@ -105,7 +107,8 @@ impl Engine {
                 let open = state.open_trials(campaign);
                 let room = open + count <= (campaign.spec.in_flight as usize).max(count);
                 if count > 0 && (room || open == 0) {
-                    effects.push(Effect::Propose { campaign: id.clone(), round: campaign.rounds + 1, count });
+                    let (round, reshaped) = (campaign.rounds + 1, campaign.reshaped.len());
+                    effects.push(Effect::Propose { campaign: id.clone(), round, count, reshaped });
                 }
             }
         }

@@ -10,7 +10,7 @@ use ppu_core::{
     TrialId,
 };
 
-use crate::event::{ArtifactRef, ProposedTrial, Resolution, Verdict};
+use crate::event::{ArtifactRef, LevelReport, ProposedTrial, Resolution, Verdict};
 use crate::lifecycle::{CampaignState, LeaseState, LinkState, RunState, StepState, TrialState};
 
 /// A device and its driver.
@@ -86,6 +86,10 @@ pub struct Campaign {
     pub trials: Vec<TrialId>,
     /// Proposals so far.
     pub rounds: u32,
+    /// The levels of the twin as the last proposal found them.
+    pub levels: Vec<LevelReport>,
+    /// What people have changed of its space, in words, in their order.
+    pub reshaped: Vec<String>,
     /// Why it ends or ended.
     pub ended: String,
     /// When it was accepted.
@@ -323,6 +327,11 @@ impl State {
         Some((run, index))
     }
 
+    /// Id of the trial with this number, from 1.
+    pub(crate) fn trial_id(campaign: &CampaignId, number: u32) -> TrialId {
+        TrialId::new(format!("{campaign}-t{number:03}")).expect("a campaign id with a suffix is a valid id")
+    }
+
     /// Trials of a campaign that take a place among those under way.
     pub fn open_trials(&self, campaign: &Campaign) -> usize {
         campaign.trials.iter().filter_map(|id| self.trials.get(id)).filter(|trial| trial.state.is_open()).count()
@@ -340,7 +349,8 @@ impl State {
             .trials
             .iter()
             .filter_map(|id| Some((id, self.trials.get(id)?)))
-            .filter(|(_, trial)| trial.score.is_some())
+            // What people have excluded since is no answer, however good it was.
+            .filter(|(_, trial)| trial.score.is_some() && campaign.spec.space.check(&trial.proposed.candidate).is_ok())
             .max_by(|(_, a), (_, b)| a.score.partial_cmp(&b.score).expect("scores are finite"))
     }
 }

@@ -11,6 +11,8 @@ use ppu_engine::{Event, Fact};
 use ppu_proto::ConversionError;
 use ppu_proto::journal::v1 as wire;
 
+pub use campaign::level_to_wire;
+
 /// The name of an event in records and messages.
 pub(crate) fn event_name(event: &Event) -> &'static str {
     match event {
@@ -29,6 +31,7 @@ pub(crate) fn event_name(event: &Event) -> &'static str {
         Event::CampaignEnding { .. } => "campaign_ending",
         Event::CampaignCompleted { .. } => "campaign_completed",
         Event::CampaignStopped { .. } => "campaign_stopped",
+        Event::CampaignReshaped { .. } => "campaign_reshaped",
         Event::Proposed { .. } => "proposed",
         Event::TrialDecided { .. } => "trial_decided",
         Event::RunSubmitted { .. } => "run_submitted",
@@ -60,6 +63,7 @@ pub(crate) fn event_name(event: &Event) -> &'static str {
 fn actor(event: &Event) -> &str {
     match event {
         Event::CampaignStopped { who, .. }
+        | Event::CampaignReshaped { who, .. }
         | Event::TrialDecided { who, .. }
         | Event::LabPaused { who, .. }
         | Event::LabStopped { who, .. }

@@ -23,6 +23,7 @@ mod record;
 mod repair;
 mod subject;
 
+pub use convert::level_to_wire;
 pub use error::{JournalError, RecordError};
 pub use index::IndexStatus;
 pub use inspect::{VerifyReport, export, show, verify};

@@ -47,6 +47,7 @@ pub fn named(event: &Event) -> BTreeSet<Subject> {
         | Event::CampaignEnding { campaign, .. }
         | Event::CampaignCompleted { campaign }
         | Event::CampaignStopped { campaign, .. }
+        | Event::CampaignReshaped { campaign, .. }
         | Event::Proposed { campaign, .. } => {
             found.insert(Subject::Campaign(campaign.clone()));
         }

@@ -19,8 +19,8 @@ pub(crate) fn space(space: &DesignSpace) -> Result<(), OptimizerError> {
     for parameter in &space.parameters {
         let problem = if !(parameter.min.is_finite() && parameter.max.is_finite() && parameter.resolution.is_finite()) {
             "a limit is not a finite number"
-        } else if parameter.min >= parameter.max {
-            "its smallest value is not below its largest; fix it instead of varying it"
+        } else if parameter.min > parameter.max {
+            "its smallest value is above its largest"
         } else if parameter.log && parameter.min <= 0.0 {
             "a logarithmic scale needs a positive smallest value"
         } else {
@@ -107,15 +107,24 @@ fn trial(space: &DesignSpace, trial: &Trial) -> Result<(), OptimizerError> {
     Ok(())
 }
 
-/// Like [`DesignSpace::check`] with the slack of things that were really made.
+/// Whether a point that was really made counts as one of the space. A space that people have narrowed leaves trials
+/// outside: they still teach the models, but none of them is the best.
+pub(crate) fn is_inside(space: &DesignSpace, candidate: &Candidate) -> bool {
+    space.parameters.iter().all(|parameter| {
+        let slack = (OUTSIDE * (parameter.max - parameter.min)).max(parameter.resolution);
+        let within = |value: f64| value >= parameter.min - slack && value <= parameter.max + slack;
+        candidate.get(&parameter.name).is_some_and(within)
+    })
+}
+
+/// A point that was really made: complete, finite, its fractions a whole. It may lie outside the space.
 fn realised(space: &DesignSpace, candidate: &Candidate) -> Result<(), CandidateError> {
     if let Some(name) = candidate.0.keys().find(|name| space.parameter(name).is_none()) {
         return Err(CandidateError::Unknown(name.clone()));
     }
     for parameter in &space.parameters {
         let value = candidate.get(&parameter.name).ok_or_else(|| CandidateError::Missing(parameter.name.clone()))?;
-        let unit = parameter.to_unit(value);
-        if !(-OUTSIDE..=1.0 + OUTSIDE).contains(&unit) {
+        if !parameter.to_unit(value).is_finite() {
             let (name, min, max) = (parameter.name.clone(), parameter.min, parameter.max);
             return Err(CandidateError::Outside { name, value, min, max });
         }

@@ -36,6 +36,7 @@ pub struct Optimizer {
 
 /// What the trials say, in the form that the models need.
 struct Data<'a> {
+    space: &'a DesignSpace,
     /// Trials that teach something: valid or infeasible.
     points: Vec<(&'a Trial, Point)>,
     /// Whether each of them gave all objectives.
@@ -73,8 +74,8 @@ impl Optimizer {
         }
     }
 
-    fn data<'a>(&self, ask: &Ask<'a>, maker: &Maker<'_>) -> Result<Data<'a>, OptimizerError> {
-        let mut data = Data { points: Vec::new(), complete: Vec::new(), pending: Vec::new() };
+    fn data<'a>(&'a self, ask: &Ask<'a>, maker: &Maker<'_>) -> Result<Data<'a>, OptimizerError> {
+        let mut data = Data { space: &self.space, points: Vec::new(), complete: Vec::new(), pending: Vec::new() };
         for trial in ask.trials {
             let complete = match &trial.outcome {
                 TrialOutcome::Valid(observation) => observation.complete(&self.objectives).is_some(),
@@ -128,7 +129,8 @@ impl Optimizer {
 
     /// The best measured score, for want of a model.
     fn best_reading(&self, data: &Data<'_>) -> Option<Incumbent> {
-        let scored = data.valid().filter_map(|(trial, observation)| {
+        let scored = data.valid().filter(|(trial, _)| check::is_inside(&self.space, &trial.candidate));
+        let scored = scored.filter_map(|(trial, observation)| {
             let values = observation.complete(&self.objectives)?;
             let (id, candidate) = (trial.id.clone(), trial.candidate.clone());
             Some(Incumbent { trial: id, candidate, score: score(&self.objectives, &values) })
@@ -290,11 +292,16 @@ impl<'a> Data<'a> {
             .filter(|(_, complete)| **complete)
             .map(|((trial, point), _)| (*trial, point))
     }
+
+    /// Complete trials that may be called the best.
+    fn contenders(&self) -> impl Iterator<Item = (&'a Trial, &Point)> {
+        self.complete().filter(|(trial, _)| check::is_inside(self.space, &trial.candidate))
+    }
 }
 
-/// The measured point with the highest posterior expectation of the score; ties go to the earlier trial.
+/// The measured point of the space with the highest posterior expectation of the score; ties go to the earlier trial.
 fn incumbent(model: &Model<'_>, data: &Data<'_>) -> Option<Incumbent> {
-    let scored = data.complete().filter_map(|(trial, point)| {
+    let scored = data.contenders().filter_map(|(trial, point)| {
         let score = model.expected_score(&model.predict(point)?);
         Some(Incumbent { trial: trial.id.clone(), candidate: trial.candidate.clone(), score })
     });
@@ -303,6 +310,6 @@ fn incumbent(model: &Model<'_>, data: &Data<'_>) -> Option<Incumbent> {
 
 /// What must be exceeded: the best expected score at measured and believed points.
 fn best_score(model: &Model<'_>, data: &Data<'_>, believed: &[Point]) -> f64 {
-    let points = data.complete().map(|(_, point)| point).chain(believed);
+    let points = data.contenders().map(|(_, point)| point).chain(believed);
     points.filter_map(|point| Some(model.expected_score(&model.predict(point)?))).fold(0.0, f64::max)
 }

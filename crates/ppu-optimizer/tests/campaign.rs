@@ -270,7 +270,7 @@ fn hostile_questions_are_refused_by_name_or_answered() {
     assert_eq!(optimizer.suggest(&ask(&twice, 0)).unwrap_err(), OptimizerError::DuplicateTrial("T-0001".into()));
 
     let mut outside = good.clone();
-    outside[4].candidate.0.insert("br".into(), 0.9);
+    outside[4].candidate.0.insert("br".into(), f64::INFINITY);
     let error = optimizer.suggest(&ask(&outside, 0)).unwrap_err();
     assert!(matches!(&error, OptimizerError::Candidate { subject, .. } if subject == "trial `T-0004`"), "{error}");
     assert_eq!(optimizer.suggest(&Ask { batch: 0, ..ask(&good, 0) }).unwrap_err(), OptimizerError::EmptyBatch);

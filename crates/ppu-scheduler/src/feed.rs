@@ -69,6 +69,13 @@ pub(crate) fn event(seq: u64, fact: &Fact) -> wire::WatchResponse {
         Event::CampaignStopped { campaign, who, reason } => {
             set("campaign_stopped", Notice, format!("campaign {campaign} stopped by {who}: {reason}"));
         }
+        Event::CampaignReshaped { campaign, limits, who, reason } => {
+            let limit =
+                |limit: &ppu_engine::event::Limit| format!("{} from {} to {}", limit.parameter, limit.min, limit.max);
+            let limits: Vec<String> = limits.iter().map(limit).collect();
+            let limits = limits.join(", ");
+            set("campaign_reshaped", Notice, format!("campaign {campaign} reshaped by {who}: {limits}: {reason}"));
+        }
         Event::Proposed { round, trials, note, .. } => {
             let remark = if note.is_empty() { String::new() } else { format!(" ({note})") };
             set("proposed", Info, format!("round {round}: {} candidates{remark}", trials.len()));
@@ -162,6 +169,7 @@ fn name_subjects(to: &mut wire::WatchResponse, event: &Event) {
         | Event::CampaignEnding { campaign, .. }
         | Event::CampaignCompleted { campaign }
         | Event::CampaignStopped { campaign, .. }
+        | Event::CampaignReshaped { campaign, .. }
         | Event::Proposed { campaign, .. } => to.campaign = campaign.to_string(),
         Event::TrialDecided { trial, .. } | Event::TrialObserved { trial, .. } | Event::TrialFailed { trial, .. } => {
             to.trial = trial.to_string();

@@ -6,6 +6,7 @@
 //! fact was durable.
 
 mod analyse;
+mod counters;
 mod feed;
 mod link;
 mod link_wire;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use ppu_core::campaign::{CampaignSpec, Strategy};
 use ppu_core::{CampaignId, Candidate, Measured};
 use ppu_engine::State;
-use ppu_engine::event::ProposedTrial;
+use ppu_engine::event::{LevelObservable, LevelReport, Proposal, ProposedTrial};
 use ppu_engine::lifecycle::TrialState;
 use ppu_optimizer::{Ask, Optimizer, Phase, Suggestion, Trial, TrialOutcome};
 use ppu_proposer::{AnnealedProposer, Condition, PriorProposer, Proposer, TwinPrior};
@@ -16,21 +16,23 @@ const OFFERED: usize = 400;
 /// Candidates that the twin lets through to the optimizer.
 const SCREENED: usize = 200;
 
-/// Chooses `count` candidates for a round, with a remark on how. A pure function of the campaign's facts.
+/// Chooses `count` candidates for a round, with a remark on how. A pure function of the campaign's facts; `seconds` tells
+/// the time since some moment, for the account of what the twin's levels cost.
 pub(crate) fn propose(
     state: &State,
     id: &CampaignId,
     round: u32,
     count: usize,
-) -> Result<(Vec<ProposedTrial>, String), String> {
+    seconds: &dyn Fn() -> f64,
+) -> Result<Proposal, String> {
     let campaign = state.campaigns.get(id).ok_or_else(|| format!("there is no campaign {id}"))?;
     match campaign.spec.strategy {
         Strategy::Random => random(&campaign.spec, round, count),
-        Strategy::Optimizer => optimized(state, id, &campaign.spec, round, count),
+        Strategy::Optimizer => optimized(state, id, &campaign.spec, round, count, seconds),
     }
 }
 
-fn random(spec: &CampaignSpec, round: u32, count: usize) -> Result<(Vec<ProposedTrial>, String), String> {
+fn random(spec: &CampaignSpec, round: u32, count: usize) -> Result<Proposal, String> {
     let condition = condition(spec, round);
     let mut rng = ppu_proposer::rng(spec.seed, u64::from(round));
     let offer = PriorProposer.sample(count, &condition, &mut rng).map_err(|error| error.to_string())?;
@@ -40,7 +42,7 @@ fn random(spec: &CampaignSpec, round: u32, count: usize) -> Result<(Vec<Proposed
         reason: "drawn uniformly from the design space".to_owned(),
         expected: BTreeMap::new(),
     });
-    Ok((trials.collect(), String::new()))
+    Ok(Proposal { trials: trials.collect(), ..Proposal::default() })
 }
 
 fn condition(spec: &CampaignSpec, round: u32) -> Condition<'_> {
@@ -74,10 +76,11 @@ fn optimized(
     spec: &CampaignSpec,
     round: u32,
     count: usize,
-) -> Result<(Vec<ProposedTrial>, String), String> {
+    seconds: &dyn Fn() -> f64,
+) -> Result<Proposal, String> {
     let text = |error: &dyn std::error::Error| error.to_string();
     let (trials, pending) = history(state, id);
-    let twin = FilmTwin::new(spec.fixed.clone());
+    let (started, twin) = (seconds(), FilmTwin::new(spec.fixed.clone()));
     let measured = trials.iter().filter_map(|trial| match &trial.outcome {
         TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
         _ => None,
@@ -94,6 +97,7 @@ fn optimized(
     let offer = proposer.sample(OFFERED, &condition, &mut rng).map_err(|error| text(&error))?;
     let screened =
         ppu_proposer::screen(&offer.offered, &twin, Fidelity::Process, &corrections, &spec.objectives, SCREENED);
+    let level = level(&twin, &corrections, &offer, screened.refused.values().sum::<usize>(), seconds() - started);
     let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &spec.objectives };
     let optimizer =
         Optimizer::new(spec.space.clone(), spec.objectives.clone(), spec.seed).map_err(|error| text(&error))?;
@@ -106,9 +110,34 @@ fn optimized(
         prior: Some(&prior),
     };
     let proposal = optimizer.suggest(&ask).map_err(|error| text(&error))?;
-    let note = note(&proposal, &offer, screened.refused.values().sum());
-    let picks = proposal.picks.iter().map(|pick| proposed(pick, &twin, &corrections));
-    Ok((picks.collect(), note))
+    let note = note(&proposal, &offer, level.refused);
+    let trials = proposal.picks.iter().map(|pick| proposed(pick, &twin, &corrections)).collect();
+    Ok(Proposal { trials, note, levels: vec![level] })
+}
+
+/// What the film twin did, and how far the campaign's own measurements support it.
+fn level(
+    twin: &FilmTwin,
+    corrections: &Corrections,
+    offer: &ppu_proposer::Offer,
+    refused: usize,
+    seconds: f64,
+) -> LevelReport {
+    let annealed = offer.diagnostics.as_ref().map_or(0, |found| found.calls);
+    let observables = corrections.0.iter().map(|(name, correction)| {
+        let (low, high) = correction.correlation_interval();
+        let (name, pairs) = (name.clone(), correction.pairs as u64);
+        LevelObservable { name, correlation: correction.correlation, low, high, pairs }
+    });
+    LevelReport {
+        level: twin.describe(Fidelity::Process).summary,
+        evaluations: annealed + offer.offered.len() as u64,
+        refused: refused as u64,
+        seconds,
+        used: true,
+        observables: observables.collect(),
+        note: offer.refusal.as_ref().map_or_else(String::new, ToString::to_string),
+    }
 }
 
 fn proposed(pick: &Suggestion, twin: &FilmTwin, corrections: &Corrections) -> ProposedTrial {
@@ -128,7 +157,7 @@ fn proposed(pick: &Suggestion, twin: &FilmTwin, corrections: &Corrections) -> Pr
     }
 }
 
-fn note(proposal: &ppu_optimizer::Proposal, offer: &ppu_proposer::Offer, refused: usize) -> String {
+fn note(proposal: &ppu_optimizer::Proposal, offer: &ppu_proposer::Offer, refused: u64) -> String {
     let phase = match &proposal.phase {
         Phase::SpaceFilling { valid, needed } => format!("exploring: {valid} of {needed} valid observations"),
         Phase::Model => "models in use".to_owned(),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ppu_core::DeviceId;
-use ppu_engine::{Effect, Engine, Event, Fact, Input, Refusal, State};
+use ppu_engine::{Effect, Engine, Event, Fact, Input, Refusal, State, Tally};
 use ppu_host::{CrashPoint, Host};
 use ppu_journal::{Journal, Recovery};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
@@ -82,6 +82,7 @@ pub struct Handle {
     journal: Journal,
     host: Arc<dyn Host>,
     unreached: Arc<Mutex<BTreeMap<DeviceId, String>>>,
+    tally: Arc<Mutex<Tally>>,
 }
 
 impl std::fmt::Debug for Message {
@@ -171,6 +172,16 @@ impl Handle {
         &self.host
     }
 
+    /// What the lab has done so far.
+    pub fn tally(&self) -> Tally {
+        self.tally.lock().expect("no holder panics").clone()
+    }
+
+    fn count(&self, facts: &[Fact]) {
+        let mut tally = self.tally.lock().expect("no holder panics");
+        facts.iter().for_each(|fact| tally.evolve(fact));
+    }
+
     /// The way to a device's link.
     pub fn link(&self, device: &DeviceId) -> Option<&mpsc::Sender<Command>> {
         self.links.get(device)
@@ -196,12 +207,13 @@ pub(crate) fn start(
     journal: Journal,
     recovery: Recovery,
 ) -> Result<(Handle, Reactor), SchedulerError> {
-    let mut engine = Engine::new();
+    let (mut engine, mut tally) = (Engine::new(), Tally::default());
     let mut seq = 0;
     for record in recovery.facts {
         let (sequence, fact) =
             record.map_err(|source| SchedulerError::Journal { directory: options.directory.clone(), source })?;
         engine.evolve(&fact).map_err(|source| SchedulerError::Replay { sequence, source })?;
+        tally.evolve(&fact);
         seq = sequence;
     }
     let begin = Input::Start {
@@ -232,6 +244,7 @@ pub(crate) fn start(
         journal,
         host: Arc::clone(&options.host),
         unreached: Arc::default(),
+        tally: Arc::new(Mutex::new(tally)),
     };
     let reactor = Reactor {
         engine,
@@ -301,6 +314,7 @@ impl Reactor {
             for fact in &facts {
                 self.engine.evolve(fact).expect("the engine decided this fact on a copy of the same state");
             }
+            self.handle.count(&facts);
             self.seq = range.last;
             self.snapshot.send_replace(Snapshot { state: Arc::new(self.engine.state().clone()), seq: self.seq });
             let numbered = (range.first..=range.last).zip(facts).collect();
@@ -336,12 +350,14 @@ impl Reactor {
             Effect::CloseRun { run, device } => to_link(&device, Command::CloseRun(run)),
             Effect::VoidStep { step, device, .. } => to_link(&device, Command::VoidStep(step)),
             Effect::ClearMemoryDoubt { device } => to_link(&device, Command::ClearMemoryDoubt),
-            Effect::Propose { campaign, round, count } => {
+            Effect::Propose { campaign, round, count, .. } => {
                 let state = Arc::new(self.engine.state().clone());
                 let handle = self.handle.clone();
                 tokio::spawn(async move {
                     let asked = campaign.clone();
-                    let work = move || propose::propose(&state, &asked, round, count);
+                    let clock = Arc::clone(&handle.host);
+                    let seconds = move || clock.boot_ns() as f64 * 1e-9;
+                    let work = move || propose::propose(&state, &asked, round, count, &seconds);
                     let result = on_a_thread(&*handle.host, work, "choosing candidates").await;
                     // The reactor being gone means that the process is ending; the question is asked again after replay.
                     let _ = handle.give(Input::Proposal { campaign, round, result }).await;

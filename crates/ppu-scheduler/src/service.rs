@@ -22,7 +22,7 @@ use tonic_types::{ErrorDetails, StatusExt as _};
 
 use crate::reactor::{Command, Handle, OfferError, submitted_run};
 use crate::telemetry::Telemetry;
-use crate::{SchedulerError, SchedulerOptions, feed, link_wire, view};
+use crate::{SchedulerError, SchedulerOptions, counters, feed, link_wire, view};
 
 /// Events that wait for one client before its stream is closed with the place to go on from.
 const CLIENT_QUEUE: usize = 256;
@@ -43,6 +43,7 @@ pub(crate) struct Api {
     options: Arc<SchedulerOptions>,
     telemetry: Telemetry,
     started_ms: i64,
+    judged: Arc<counters::Judged>,
 }
 
 /// Serves the API with health and reflection (v1 and v1alpha, since Python's client speaks the latter).
@@ -104,7 +105,7 @@ async fn bind(address: std::net::SocketAddr, file: &std::path::Path) -> std::io:
 impl Api {
     pub(crate) fn new(handle: Handle, options: Arc<SchedulerOptions>, telemetry: Telemetry) -> Self {
         let started_ms = options.host.wall_ms();
-        Self { handle, options, telemetry, started_ms }
+        Self { handle, options, telemetry, started_ms, judged: Arc::default() }
     }
 
     async fn give(&self, input: Input) -> Result<Vec<Fact>, Status> {
@@ -347,6 +348,66 @@ impl LabService for Api {
         };
         self.give_urgent(input).await?;
         Ok(Response::new(wire::StopCampaignResponse {}))
+    }
+
+    async fn reshape_campaign(
+        &self,
+        request: Request<wire::ReshapeCampaignRequest>,
+    ) -> Result<Response<wire::ReshapeCampaignResponse>, Status> {
+        let request = request.into_inner();
+        let limits = request.limits.into_iter().map(|limit| ppu_engine::event::Limit {
+            parameter: limit.parameter,
+            min: limit.min,
+            max: limit.max,
+        });
+        let input = Input::ReshapeCampaign {
+            campaign: parsed(&request.campaign)?,
+            limits: limits.collect(),
+            who: who(&request.who)?,
+            reason: request.reason,
+        };
+        let facts = self.give_urgent(input).await?;
+        let state = self.handle.snapshot().state;
+        let trial_of = |run: &RunId| state.runs.get(run).and_then(|run| run.trial.clone());
+        let taken_back = facts.iter().filter_map(|fact| match &fact.event {
+            Event::TrialDecided { trial, .. } => Some(trial.to_string()),
+            Event::RunStopping { run, .. } => trial_of(run).map(|trial| trial.to_string()),
+            _ => None,
+        });
+        Ok(Response::new(wire::ReshapeCampaignResponse { taken_back: taken_back.collect() }))
+    }
+
+    async fn pin_candidate(
+        &self,
+        request: Request<wire::PinCandidateRequest>,
+    ) -> Result<Response<wire::PinCandidateResponse>, Status> {
+        let request = request.into_inner();
+        let campaign: CampaignId = parsed(&request.campaign)?;
+        let input = Input::PinCandidate {
+            campaign: campaign.clone(),
+            candidate: ppu_core::Candidate(numbers_from_wire(&request.candidate)),
+            who: who(&request.who)?,
+            reason: request.reason,
+        };
+        self.give(input).await?;
+        let state = self.handle.snapshot().state;
+        let trial = state.campaigns.get(&campaign).and_then(|known| known.trials.last());
+        let trial = trial.ok_or_else(|| Status::internal("the point was taken but its trial cannot be found"))?;
+        Ok(Response::new(wire::PinCandidateResponse { trial: trial.to_string() }))
+    }
+
+    async fn get_counters(
+        &self,
+        _: Request<wire::GetCountersRequest>,
+    ) -> Result<Response<wire::GetCountersResponse>, Status> {
+        let (state, tally) = (self.handle.snapshot().state, self.handle.tally());
+        let (options, judged) = (Arc::clone(&self.options), Arc::clone(&self.judged));
+        let work = move || {
+            let mut counted = counters::counted(&state, &tally, &options.lab, options.clock_rate);
+            judged.judge(&state, &mut counted);
+            counted
+        };
+        Ok(Response::new(self.options.host.do_blocking(work).await))
     }
 
     async fn decide(&self, request: Request<wire::DecideRequest>) -> Result<Response<wire::DecideResponse>, Status> {

@@ -106,6 +106,19 @@ pub(crate) fn campaign(state: &State, id: &CampaignId, campaign: &Campaign, now_
         ended: campaign.ended.clone(),
         created_ms: campaign.created_ms,
         eta_ms: eta(campaign, completed + failed, now_ms),
+        levels: campaign.levels.iter().map(ppu_journal::level_to_wire).collect(),
+        reshaped: campaign.reshaped.clone(),
+        parameters: campaign.spec.space.parameters.iter().map(parameter).collect(),
+    }
+}
+
+fn parameter(parameter: &ppu_core::Parameter) -> wire::CampaignParameter {
+    wire::CampaignParameter {
+        name: parameter.name.clone(),
+        unit: parameter.unit.symbol().to_owned(),
+        min: parameter.min,
+        max: parameter.max,
+        resolution: parameter.resolution,
     }
 }
 

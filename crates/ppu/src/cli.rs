@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::{client, demo, exit, files, journal, roles, spectrum, twin, up, xrd};
+use crate::{client, counters, demo, exit, files, journal, roles, spectrum, twin, up, xrd};
 
 /// A control stack for self-driving laboratories.
 #[derive(Debug, Parser)]
@@ -53,6 +53,12 @@ pub(crate) enum Verb {
     Approve(DecideArguments),
     /// Rejects a trial that waits for a person.
     Reject(DecideArguments),
+    /// Sets new limits for what a campaign may search, from now on.
+    Limit(LimitArguments),
+    /// Has a point tried in a campaign.
+    Pin(PinArguments),
+    /// Shows what the lab has done, and what that was worth.
+    Counters(CountersArguments),
     /// Checks a lab, instrument, protocol or campaign file without a running lab.
     Check(CheckArguments),
     /// Explains an error code: what happened, whether it is safe, what to do.
@@ -281,6 +287,40 @@ pub(crate) struct DecideArguments {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct LimitArguments {
+    /// The campaign.
+    pub(crate) campaign: String,
+    /// New limits, name=min..max, or name=value to fix it; once for each.
+    #[arg(required = true, value_parser = files::name_and_limits)]
+    pub(crate) limits: Vec<(String, f64, f64)>,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PinArguments {
+    /// The campaign.
+    pub(crate) campaign: String,
+    /// The point: every parameter of the campaign, name=value.
+    #[arg(required = true, value_parser = files::name_and_number)]
+    pub(crate) point: Vec<(String, f64)>,
+    #[command(flatten)]
+    pub(crate) reason: ReasonArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CountersArguments {
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Print the text format of Prometheus, as the console serves it at /metrics.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) prometheus: bool,
+    #[command(flatten)]
+    pub(crate) target: Target,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
     /// The file.
     pub(crate) file: PathBuf,
@@ -349,6 +389,9 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::RetireLedger(retire) => client::retire_ledger(retire).await,
         Verb::Approve(decide) => client::decide(decide, true).await,
         Verb::Reject(decide) => client::decide(decide, false).await,
+        Verb::Limit(limit) => client::limit(limit).await,
+        Verb::Pin(pin) => client::pin(pin).await,
+        Verb::Counters(arguments) => counters::counters(arguments).await,
         Verb::Check(check) => files::check(&check),
         Verb::Explain { code } => explain(&code),
         Verb::Sim(SimVerb::Fault { device, name, count, delay_ms, data }) => {

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use ppu_proto::common::v1::NamedNumber;
+use ppu_proto::common::v1::{NamedNumber, ParameterLimit};
 use ppu_proto::lab::v1 as wire;
 use ppu_proto::lab::v1::lab_service_client::LabServiceClient;
 use serde_json::json;
 use tonic::transport::Channel;
 
 use crate::cli::{
-    DecideArguments, LocateArguments, ReasonArguments, RetireArguments, StatusArguments, StopArguments,
-    SubjectArguments, SubmitArguments, Target, WatchArguments,
+    DecideArguments, LimitArguments, LocateArguments, PinArguments, ReasonArguments, RetireArguments, StatusArguments,
+    StopArguments, SubjectArguments, SubmitArguments, Target, WatchArguments,
 };
 use crate::files::{self, Submission};
 use crate::{exit, roles};
@@ -289,6 +289,27 @@ pub(crate) async fn retire_ledger(arguments: RetireArguments) -> anyhow::Result<
         void: arguments.never_began.iter().map(Into::into).collect(),
     };
     connect(&target).await?.retire_ledger(request).await?;
+    Ok(0)
+}
+
+pub(crate) async fn limit(arguments: LimitArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let limits = arguments.limits.into_iter().map(|(parameter, min, max)| ParameterLimit { parameter, min, max });
+    let (campaign, limits) = (arguments.campaign, limits.collect());
+    let request = wire::ReshapeCampaignRequest { campaign, limits, who, reason };
+    let taken_back = connect(&target).await?.reshape_campaign(request).await?.into_inner().taken_back;
+    for trial in taken_back {
+        eprintln!("{trial} lies outside the new limits and was taken back");
+    }
+    Ok(0)
+}
+
+#[expect(clippy::print_stdout, reason = "the id is the data that was asked for")]
+pub(crate) async fn pin(arguments: PinArguments) -> anyhow::Result<u8> {
+    let ReasonArguments { reason, who, target } = arguments.reason;
+    let candidate = arguments.point.into_iter().map(|(name, number)| NamedNumber { name, number }).collect();
+    let request = wire::PinCandidateRequest { campaign: arguments.campaign, candidate, who, reason };
+    println!("{}", connect(&target).await?.pin_candidate(request).await?.into_inner().trial);
     Ok(0)
 }
 

@@ -58,6 +58,14 @@ pub(crate) fn name_and_number(text: &str) -> Result<(String, f64), String> {
     Ok((name.trim().to_owned(), number))
 }
 
+/// `name=min..max`, or `name=value` for both.
+pub(crate) fn name_and_limits(text: &str) -> Result<(String, f64, f64), String> {
+    let (name, limits) = text.split_once('=').ok_or("write name=min..max, or name=value to fix it")?;
+    let (min, max) = limits.split_once("..").unwrap_or((limits, limits));
+    let number = |text: &str| text.trim().parse::<f64>().map_err(|_| format!("`{text}` is not a number"));
+    Ok((name.trim().to_owned(), number(min)?, number(max)?))
+}
+
 /// `name=value` with a TOML value.
 pub(crate) fn name_and_toml(text: &str) -> Result<(String, toml::Value), String> {
     let table: toml::Table = toml::from_str(text).map_err(|error| error.message().to_owned())?;

@@ -9,11 +9,11 @@ use std::time::Duration;
 use axum::extract::{Form, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse as _, Redirect, Response};
-use ppu_proto::common::v1::CommandKey;
+use ppu_proto::common::v1::{CommandKey, NamedNumber, ParameterLimit};
 use ppu_proto::device::v1::{Resolution, Verdict};
 use ppu_proto::lab::v1::{
-    ClearDeviceRequest, DecideRequest, LocateSampleRequest, PauseRequest, ResolveDoubtRequest, ResumeRequest,
-    StopAllRequest, StopCampaignRequest, StopRunRequest, Trial, TrialState,
+    ClearDeviceRequest, DecideRequest, LocateSampleRequest, PauseRequest, PinCandidateRequest, ReshapeCampaignRequest,
+    ResolveDoubtRequest, ResumeRequest, StopAllRequest, StopCampaignRequest, StopRunRequest, Trial, TrialState,
 };
 use tokio::time::timeout;
 use tonic::Status;
@@ -199,6 +199,47 @@ pub(super) async fn stop_campaign(State(console): Shared, Path(id): Path<String>
     }
 }
 
+pub(super) async fn limit(State(console): Shared, Path(id): Path<String>, Form(fields): Fields) -> Response {
+    let form = match Checked::new(&console, fields) {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let Some(parameter) = form.optional("parameter") else { return missing("which parameter is meant") };
+    let Some(min) = form.number("min") else { return missing("the smallest value, as a number") };
+    let Some(max) = form.number("max") else { return missing("the largest value, as a number") };
+    let Some(reason) = form.optional("reason") else { return missing("why the limits change") };
+    let limits = vec![ParameterLimit { parameter, min, max }];
+    let request = ReshapeCampaignRequest { campaign: id.clone(), limits, who: console.operator.clone(), reason };
+    let mut client = console.client();
+    match in_time(client.reshape_campaign(request)).await {
+        Ok(_) => Redirect::to(&format!("/campaigns/{id}")).into_response(),
+        Err(status) => refusal(&status, &format!("The limits of campaign {id} stay as they were")),
+    }
+}
+
+pub(super) async fn pin(State(console): Shared, Path(id): Path<String>, Form(fields): Fields) -> Response {
+    let form = match Checked::new(&console, fields) {
+        Ok(form) => form,
+        Err(response) => return *response,
+    };
+    let mut candidate = Vec::new();
+    let known = console.known();
+    let campaigns = known.lab.iter().flat_map(|lab| &lab.campaigns);
+    for parameter in campaigns.filter(|campaign| campaign.id == id).flat_map(|campaign| &campaign.parameters) {
+        let Some(number) = form.number(&format!("value-{}", parameter.name)) else {
+            return missing(&format!("the value of {}, as a number", parameter.name));
+        };
+        candidate.push(NamedNumber { name: parameter.name.clone(), number });
+    }
+    let Some(reason) = form.optional("reason") else { return missing("why this point is to be tried") };
+    let request = PinCandidateRequest { campaign: id.clone(), candidate, who: console.operator.clone(), reason };
+    let mut client = console.client();
+    match in_time(client.pin_candidate(request)).await {
+        Ok(_) => Redirect::to(&format!("/campaigns/{id}")).into_response(),
+        Err(status) => refusal(&status, &format!("The point was not taken into campaign {id}")),
+    }
+}
+
 /// A form that came from a page of this console.
 struct Checked(HashMap<String, String>);
 
@@ -215,6 +256,11 @@ impl Checked {
     }
 
     /// A field with something in it.
+    /// A field that is a finite number.
+    fn number(&self, name: &str) -> Option<f64> {
+        self.optional(name)?.parse().ok().filter(|number: &f64| number.is_finite())
+    }
+
     fn optional(&self, name: &str) -> Option<String> {
         let text = self.0.get(name)?.trim();
         (!text.is_empty()).then(|| text.chars().take(LONGEST_TEXT).collect())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use ppu_proto::common::v1::{NamedNumber, Value, value::Kind};
 use ppu_proto::lab::v1::{Campaign, Device, Doubt, GetLabResponse, Measured, Run, RunStep, Sample, Trial};
@@ -28,6 +28,17 @@ pub(super) async fn lab(State(console): State<Arc<Console>>) -> Response {
         "error": known.lost.map(|lost| lost.error),
     });
     Json(body).into_response()
+}
+
+/// The counters, for Prometheus.
+pub(super) async fn metrics(State(console): State<Arc<Console>>) -> Response {
+    match super::pages::asked_counters(&console).await {
+        Ok(counters) => {
+            let kind = [(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")];
+            (kind, crate::prometheus(&counters)).into_response()
+        }
+        Err(status) => (StatusCode::SERVICE_UNAVAILABLE, status.message().to_owned()).into_response(),
+    }
 }
 
 /// Whether the console serves, and whether it reaches the scheduler.

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
-use ppu_proto::lab::v1::{Campaign, GetCampaignRequest, GetRunRequest};
+use ppu_proto::lab::v1::{Campaign, GetCampaignRequest, GetCountersRequest, GetCountersResponse, GetRunRequest};
 use tokio::time::timeout;
 use tonic::Status;
 
@@ -18,6 +18,7 @@ use crate::live::chrome;
 use crate::state::{Console, Known};
 use crate::svg::standalone;
 use crate::view::campaign::{self, csv};
+use crate::view::counters;
 use crate::view::plots::{Scale, plots};
 use crate::view::runs::file_name;
 
@@ -58,6 +59,23 @@ pub(super) async fn overview(State(console): Shared) -> Response {
 
 pub(super) async fn events(State(console): Shared) -> Response {
     serve(&console, "Events", Topic::Events, None)
+}
+
+pub(super) async fn counters(State(console): Shared) -> Response {
+    match asked_counters(&console).await {
+        Ok(found) => {
+            let fragment = Fragment::Counters(Box::new(counters::counters(&found)));
+            serve(&console, "Counters", Topic::Plain, Some(fragment))
+        }
+        Err(status) => refusal(&status, "Cannot show the counters"),
+    }
+}
+
+/// The counters as the lab gives them now.
+pub(super) async fn asked_counters(console: &Console) -> Result<GetCountersResponse, Status> {
+    let mut client = console.client();
+    let answer = timeout(ANSWER_WITHIN, client.get_counters(GetCountersRequest {})).await;
+    Ok(answer.unwrap_or_else(|_| Err(Status::deadline_exceeded("the scheduler does not answer")))?.into_inner())
 }
 
 pub(super) async fn stop(State(console): Shared) -> Response {

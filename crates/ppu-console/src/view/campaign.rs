@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ppu_proto::lab::v1::{Campaign, CampaignState, Measured, Objective, Trial, TrialState};
+use ppu_proto::common::v1::LevelReport;
+use ppu_proto::lab::v1::{Campaign, CampaignParameter, CampaignState, Measured, Objective, Trial, TrialState};
 
 use super::format::{self, fixed, label, number, with_sd};
 use super::plots::{PlotView, Scale, plots, under_way};
@@ -131,8 +132,42 @@ pub struct CampaignPageView {
     pub campaign: CampaignView,
     /// Headings of the objectives, with their units.
     pub columns: Vec<String>,
+    /// What may vary.
+    pub parameters: Vec<ParameterView>,
+    /// What people have changed of the space.
+    pub reshaped: Vec<String>,
+    /// How far measurements support the twin.
+    pub levels: Vec<LevelView>,
     /// Trials, the newest first.
     pub trials: Vec<TrialView>,
+}
+
+/// A parameter with its limits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ParameterView {
+    /// Its name in the campaign's file.
+    pub name: String,
+    /// Name as words.
+    pub label: String,
+    /// Unit; empty for a pure number.
+    pub unit: String,
+    /// Smallest value, as a number that a form takes.
+    pub min: String,
+    /// Largest value.
+    pub max: String,
+}
+
+/// A level of the twin.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LevelView {
+    /// Its name.
+    pub name: String,
+    /// Whether its predictions have a say.
+    pub used: bool,
+    /// By observable: name, correlation with the lab, its 95 % interval, pairs.
+    pub rows: Vec<[String; 4]>,
+    /// Remarks.
+    pub note: String,
 }
 
 /// A campaign as it is shown.
@@ -180,7 +215,34 @@ pub fn page(message: &Campaign) -> CampaignPageView {
             unit => format!("{} / {unit}", label(&objective.name)),
         })
         .collect();
-    CampaignPageView { campaign: campaign(message, Scale::Large), columns, trials }
+    CampaignPageView {
+        campaign: campaign(message, Scale::Large),
+        columns,
+        parameters: message.parameters.iter().map(parameter_view).collect(),
+        reshaped: message.reshaped.clone(),
+        levels: message.levels.iter().map(level).collect(),
+        trials,
+    }
+}
+
+fn parameter_view(parameter: &CampaignParameter) -> ParameterView {
+    let (words, told) = format::parameter(&parameter.name);
+    let unit = format::unit(&parameter.unit);
+    ParameterView {
+        name: parameter.name.clone(),
+        label: words,
+        unit: if unit.is_empty() { told } else { unit }.to_owned(),
+        min: parameter.min.to_string(),
+        max: parameter.max.to_string(),
+    }
+}
+
+fn level(level: &LevelReport) -> LevelView {
+    let rows = level.observables.iter().map(|one| {
+        let interval = format!("{} to {}", fixed(one.low, 2), fixed(one.high, 2));
+        [label(&one.name), fixed(one.correlation, 2), interval, one.pairs.to_string()]
+    });
+    LevelView { name: level.level.clone(), used: level.used, rows: rows.collect(), note: level.note.clone() }
 }
 
 /// The trials as comma-separated values, one line a trial, for a spreadsheet.

@@ -1,6 +1,7 @@
 //! What the pages show, as pure values made from the messages of the lab: no clock, no input or output.
 
 pub mod campaign;
+pub mod counters;
 pub mod events;
 pub mod format;
 pub mod goal;

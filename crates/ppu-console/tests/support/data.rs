@@ -1,7 +1,9 @@
 //! A plausible lab, as of a given time.
 
 use ppu_proto::capability::v1::Manifest;
-use ppu_proto::common::v1::{Artifact, CommandKey, NamedNumber, NamedValue, Quantity, Value, value::Kind};
+use ppu_proto::common::v1::{
+    Artifact, CommandKey, LevelObservable, LevelReport, NamedNumber, NamedValue, Quantity, Value, value::Kind,
+};
 use ppu_proto::device::v1::{DeviceState, Reading};
 use ppu_proto::lab::v1::*;
 use ppu_proto::plan::v1::Plan;
@@ -323,6 +325,65 @@ pub fn campaign(now: i64) -> Campaign {
         ended: String::new(),
         created_ms: now - 5_000_000,
         eta_ms: now + 4_320_000,
+        levels: vec![level()],
+        reshaped: vec!["anneal_temperature_c from 80 to 180 C (ana: the substrate softens)".into()],
+        parameters: vec![parameter("br", "1", 0.0, 0.5), parameter("anneal_temperature_c", "C", 80.0, 180.0)],
+    }
+}
+
+fn parameter(name: &str, unit: &str, min: f64, max: f64) -> CampaignParameter {
+    CampaignParameter { name: name.into(), unit: unit.into(), min, max, resolution: 0.0 }
+}
+
+fn level() -> LevelReport {
+    let gap = LevelObservable { name: "band_gap".into(), correlation: 0.83, low: 0.41, high: 0.95, pairs: 9 };
+    LevelReport {
+        level: "film model".into(),
+        evaluations: 5_000,
+        refused: 3,
+        seconds: 0.25,
+        used: true,
+        observables: vec![gap],
+        note: String::new(),
+    }
+}
+
+/// Counters of a night.
+pub fn counters() -> GetCountersResponse {
+    let furnace = DeviceCounters {
+        device: "furnace_a".into(),
+        succeeded: 20,
+        failed: 1,
+        in_doubt: 1,
+        busy_hours: 7.5,
+        utilisation: 0.75,
+        bottleneck: true,
+        mean_s: 1_286.0,
+        ..Default::default()
+    };
+    let campaign = CampaignCounters {
+        campaign: "pv".into(),
+        autonomy: "semi-closed loop: people approve each trial".into(),
+        trials: 9,
+        hours: 10.0,
+        trials_per_hour: 0.9,
+        most_trials_per_hour: 1.2,
+        acceleration: Some(Estimate { median: 4.2, low: 1.3, high: 9.0 }),
+        nats: Some(31.5),
+        model: "one Gaussian process an objective".into(),
+        ..Default::default()
+    };
+    let level = LevelCounters { level: "film model".into(), evaluations: 20_000, refused: 12, seconds: 1.5 };
+    GetCountersResponse {
+        hours: 12.0,
+        working_hours: 10.0,
+        unassisted_hours: 6.5,
+        interventions: 2,
+        trials_completed: 9,
+        devices: vec![furnace],
+        levels: vec![level],
+        campaigns: vec![campaign],
+        ..Default::default()
     }
 }
 

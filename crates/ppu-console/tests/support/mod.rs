@@ -33,6 +33,8 @@ pub enum Call {
     Clear(ClearDeviceRequest),
     Locate(LocateSampleRequest),
     StopRun(StopRunRequest),
+    Reshape(ReshapeCampaignRequest),
+    Pin(PinCandidateRequest),
 }
 
 pub struct FakeLab {
@@ -230,6 +232,26 @@ impl LabService for Handle {
     ) -> Result<Response<StopCampaignResponse>, Status> {
         self.note(Call::StopCampaign(request.into_inner()));
         Ok(Response::new(StopCampaignResponse {}))
+    }
+
+    async fn reshape_campaign(
+        &self,
+        request: Request<ReshapeCampaignRequest>,
+    ) -> Result<Response<ReshapeCampaignResponse>, Status> {
+        self.note(Call::Reshape(request.into_inner()));
+        Ok(Response::new(ReshapeCampaignResponse::default()))
+    }
+
+    async fn pin_candidate(
+        &self,
+        request: Request<PinCandidateRequest>,
+    ) -> Result<Response<PinCandidateResponse>, Status> {
+        self.note(Call::Pin(request.into_inner()));
+        Ok(Response::new(PinCandidateResponse::default()))
+    }
+
+    async fn get_counters(&self, _: Request<GetCountersRequest>) -> Result<Response<GetCountersResponse>, Status> {
+        Ok(Response::new(data::counters()))
     }
 
     async fn watch(&self, request: Request<WatchRequest>) -> Result<Response<Self::WatchStream>, Status> {

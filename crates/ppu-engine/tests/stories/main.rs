@@ -4,6 +4,7 @@
 
 mod by_people;
 mod prefixes;
+mod reshape;
 mod story;
 
 use std::collections::BTreeMap;

@@ -9,7 +9,7 @@ use ppu_core::protocol::Protocol;
 use ppu_core::{
     ActionClass, AttemptState, Candidate, CommandKey, CommandSpec, DeviceId, Manifest, Measured, Observation, Unit,
 };
-use ppu_engine::event::{Outcome, ProposedTrial, Resolution};
+use ppu_engine::event::{Outcome, Proposal, ProposedTrial, Resolution};
 use ppu_engine::lifecycle::{CampaignState, StepState, TrialState};
 use ppu_engine::{Effect, Engine, Fact, Input, Refusal};
 
@@ -210,14 +210,15 @@ impl Story {
                 self.give(Input::Accepted { key: intent.key.clone() }).unwrap();
                 self.end(&intent.key, intent.device.as_str(), AttemptState::Succeeded);
             }
-            Effect::Propose { campaign, round, count } => {
+            Effect::Propose { campaign, round, count, .. } => {
                 let trial = |index: usize| ProposedTrial {
                     candidate: Candidate(BTreeMap::from([("t".into(), 20.0 + index as f64)])),
                     proposer: "test".into(),
                     reason: "because".into(),
                     expected: BTreeMap::new(),
                 };
-                let result = Ok(((0..count).map(trial).collect(), String::new()));
+                let trials = (0..count).map(trial).collect();
+                let result = Ok(Proposal { trials, ..Proposal::default() });
                 self.give(Input::Proposal { campaign, round, result }).unwrap();
             }
             Effect::Analyse { trial } => {

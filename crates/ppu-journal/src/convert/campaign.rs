@@ -3,10 +3,10 @@
 use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Strategy};
 use ppu_core::design::Mixture;
 use ppu_core::{Candidate, DesignSpace, Goal, Objective, Observation, Parameter};
-use ppu_engine::event::ProposedTrial;
+use ppu_engine::event::{LevelObservable, LevelReport, Limit, ProposedTrial};
 use ppu_proto::ConversionError;
 use ppu_proto::convert::numbers_to_wire;
-use ppu_proto::journal::v1 as wire;
+use ppu_proto::{common::v1 as common, journal::v1 as wire};
 
 use super::words::{by_name, hash, id, measured_from_wire, measured_to_wire, missing, numbers, unit};
 
@@ -133,6 +133,53 @@ pub(super) fn trial_from_wire(trial: &wire::ProposedTrial) -> Result<ProposedTri
         reason: trial.reason.clone(),
         expected: measured_from_wire("trial.expected", &trial.expected)?,
     })
+}
+
+/// A level of the twin, as every message shows it.
+pub fn level_to_wire(level: &LevelReport) -> common::LevelReport {
+    let observables = level.observables.iter().map(|one| common::LevelObservable {
+        name: one.name.clone(),
+        correlation: one.correlation,
+        low: one.low,
+        high: one.high,
+        pairs: one.pairs,
+    });
+    common::LevelReport {
+        level: level.level.clone(),
+        evaluations: level.evaluations,
+        refused: level.refused,
+        seconds: level.seconds,
+        used: level.used,
+        observables: observables.collect(),
+        note: level.note.clone(),
+    }
+}
+
+pub(super) fn level_from_wire(level: &common::LevelReport) -> LevelReport {
+    let observables = level.observables.iter().map(|one| LevelObservable {
+        name: one.name.clone(),
+        correlation: one.correlation,
+        low: one.low,
+        high: one.high,
+        pairs: one.pairs,
+    });
+    LevelReport {
+        level: level.level.clone(),
+        evaluations: level.evaluations,
+        refused: level.refused,
+        seconds: level.seconds,
+        used: level.used,
+        observables: observables.collect(),
+        note: level.note.clone(),
+    }
+}
+
+pub(super) fn limit_to_wire(limit: &Limit) -> common::ParameterLimit {
+    common::ParameterLimit { parameter: limit.parameter.clone(), min: limit.min, max: limit.max }
+}
+
+pub(super) fn limit_from_wire(limit: &common::ParameterLimit) -> Limit {
+    Limit { parameter: limit.parameter.clone(), min: limit.min, max: limit.max }
 }
 
 pub(super) fn observation_to_wire(observation: &Observation) -> wire::TrialObservation {

@@ -7,7 +7,7 @@ use ppu_proto::convert::{arguments_from_wire, key};
 use ppu_proto::journal::v1 as wire;
 use ppu_proto::journal::v1::journal_record::Event as Wire;
 
-use super::campaign::{observation_from_wire, spec_from_wire, trial_from_wire};
+use super::campaign::{level_from_wire, limit_from_wire, observation_from_wire, spec_from_wire, trial_from_wire};
 use super::words::{
     artifact_from_wire, by_name, id, ids, missing, optional_id, resolution_from_wire, verdict_from_wire,
 };
@@ -79,6 +79,13 @@ pub(super) fn event(event: &Wire) -> Result<Event, ConversionError> {
             round: said.round,
             trials: said.trials.iter().map(trial_from_wire).collect::<Result<_, _>>()?,
             note: said.note.clone(),
+            levels: said.levels.iter().map(level_from_wire).collect(),
+        },
+        Wire::CampaignReshaped(said) => Event::CampaignReshaped {
+            campaign: id("campaign", &said.campaign)?,
+            limits: said.limits.iter().map(limit_from_wire).collect(),
+            who: said.who.clone(),
+            reason: said.reason.clone(),
         },
         Wire::TrialDecided(said) => Event::TrialDecided {
             trial: id("trial", &said.trial)?,

@@ -9,7 +9,7 @@ use ppu_proto::convert::arguments_to_wire;
 use ppu_proto::journal::v1 as wire;
 use ppu_proto::journal::v1::journal_record::Event as Wire;
 
-use super::campaign::{observation_to_wire, spec_to_wire, trial_to_wire};
+use super::campaign::{level_to_wire, limit_to_wire, observation_to_wire, spec_to_wire, trial_to_wire};
 use super::words::{artifact_to_wire, resolution_to_wire, text_or_empty, texts, verdict_to_wire};
 
 #[expect(clippy::too_many_lines, reason = "one arm a variant: split up, the compiler could not name a missing one")]
@@ -82,11 +82,18 @@ pub(super) fn event(event: &Event) -> Wire {
             who: who.clone(),
             reason: reason.clone(),
         }),
-        Event::Proposed { campaign, round, trials, note } => Wire::Proposed(wire::Proposed {
+        Event::CampaignReshaped { campaign, limits, who, reason } => Wire::CampaignReshaped(wire::CampaignReshaped {
+            campaign: campaign.to_string(),
+            limits: limits.iter().map(limit_to_wire).collect(),
+            who: who.clone(),
+            reason: reason.clone(),
+        }),
+        Event::Proposed { campaign, round, trials, note, levels } => Wire::Proposed(wire::Proposed {
             campaign: campaign.to_string(),
             round: *round,
             trials: trials.iter().map(trial_to_wire).collect(),
             note: note.clone(),
+            levels: levels.iter().map(level_to_wire).collect(),
         }),
         Event::TrialDecided { trial, accept, who, reason } => Wire::TrialDecided(wire::TrialDecided {
             trial: trial.to_string(),

@@ -11,7 +11,9 @@ use ppu_core::{
     CapabilitySpec, CommandKey, CommandSpec, DesignSpace, DeviceId, Goal, Manifest, Measured, Objective, Observation,
     Parameter, Place, Plan, PositionId, ResultSpec, RunId, SampleId, Step, StepAction, StepId, TrialId, Unit, Value,
 };
-use ppu_engine::event::{ArtifactRef, Outcome, ProposedTrial, Resolution, Verdict};
+use ppu_engine::event::{
+    ArtifactRef, LevelObservable, LevelReport, Limit, Outcome, ProposedTrial, Resolution, Verdict,
+};
 use ppu_engine::{Event, Fact};
 
 pub(crate) fn run(name: &str) -> RunId {
@@ -272,7 +274,19 @@ pub(crate) fn one_of_every_kind() -> Vec<Event> {
         Event::CampaignEnding { campaign: campaign("c1"), reason: reason() },
         Event::CampaignCompleted { campaign: campaign("c1") },
         Event::CampaignStopped { campaign: campaign("c1"), who: who(), reason: reason() },
-        Event::Proposed { campaign: campaign("c1"), round: 7, trials: vec![proposed], note: "two models".to_owned() },
+        Event::CampaignReshaped {
+            campaign: campaign("c1"),
+            limits: vec![Limit { parameter: "anneal_temperature_c".to_owned(), min: 80.0, max: 180.0 }],
+            who: who(),
+            reason: reason(),
+        },
+        Event::Proposed {
+            campaign: campaign("c1"),
+            round: 7,
+            trials: vec![proposed],
+            note: "two models".to_owned(),
+            levels: vec![level()],
+        },
         Event::TrialDecided { trial: trial("c1-t001"), accept: true, who: who(), reason: reason() },
         Event::RunSubmitted {
             run: run("r1"),
@@ -404,4 +418,17 @@ fn bare_plan() -> Plan {
         }
     }
     plan
+}
+
+fn level() -> LevelReport {
+    let gap = LevelObservable { name: "band_gap".to_owned(), correlation: 0.8, low: 0.4, high: 0.95, pairs: 12 };
+    LevelReport {
+        level: "film model".to_owned(),
+        evaluations: 5_000,
+        refused: 3,
+        seconds: 0.25,
+        used: true,
+        observables: vec![gap],
+        note: "fell back to the prior".to_owned(),
+    }
 }

@@ -1,6 +1,7 @@
 //! Exact Gaussian-process regression for a handful to a few thousand observations.
 
 mod fit;
+mod information;
 mod kernel;
 mod lbfgs;
 mod pathwise;

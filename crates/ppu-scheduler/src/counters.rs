@@ -1,0 +1,185 @@
+//! What the lab's work was worth: the counters of a physics processing unit. Counts come from the journal's tally; what
+//! needs a model says which.
+
+mod model;
+
+use std::collections::BTreeMap;
+
+use ppu_core::campaign::ApprovalPolicy;
+use ppu_core::lab::Lab;
+use ppu_core::{CampaignId, Candidate};
+use ppu_engine::lifecycle::TrialState;
+use ppu_engine::state::{Campaign, Trial};
+use ppu_engine::{State, Tally};
+use ppu_proto::lab::v1 as wire;
+
+/// Standard normal quantiles of the central 50 % and 90 % intervals.
+const WITHIN: [f64; 2] = [0.674_489_750_196_082, 1.644_853_626_951_472];
+/// Predictions below which a share says nothing.
+const LEAST_PREDICTIONS: u32 = 5;
+/// Milliseconds in an hour.
+const HOUR_MS: f64 = 3.6e6;
+
+/// All counters, except those that need a model. Times are lab time: `clock_rate` seconds of it pass in a second.
+pub(crate) fn counted(state: &State, tally: &Tally, lab: &Lab, clock_rate: f64) -> wire::GetCountersResponse {
+    let hours = |ms: i64| ms as f64 / HOUR_MS * clock_rate;
+    let working = hours(tally.working_ms);
+    let busiest = tally.devices.values().map(|device| device.busy_ms).max().unwrap_or(0);
+    let devices: Vec<_> = lab
+        .devices
+        .iter()
+        .map(|device| {
+            let done = tally.devices.get(&device.id).cloned().unwrap_or_default();
+            let busy_hours = hours(done.busy_ms);
+            let ended = done.succeeded + done.failed;
+            wire::DeviceCounters {
+                device: device.id.to_string(),
+                succeeded: done.succeeded,
+                failed: done.failed,
+                in_doubt: done.in_doubt,
+                busy_hours,
+                utilisation: if working > 0.0 { (busy_hours / working).clamp(0.0, 1.0) } else { 0.0 },
+                bottleneck: busiest > 0 && done.busy_ms == busiest,
+                mean_s: if ended > 0 { 3600.0 * busy_hours / ended as f64 } else { 0.0 },
+                dispensed_ul: done.dispensed_ul,
+                dispensed_mg: done.dispensed_mg,
+                energy_wh: busy_hours * device.cost.power_w,
+                cost: busy_hours * device.cost.per_hour + 1e-3 * done.dispensed_ul * device.cost.per_ml,
+            }
+        })
+        .collect();
+    let levels = tally.levels.iter().map(|(name, level)| wire::LevelCounters {
+        level: name.clone(),
+        evaluations: level.evaluations,
+        refused: level.refused,
+        seconds: level.seconds,
+    });
+    let campaigns = state.campaign_order.iter().filter_map(|id| Some((id, state.campaigns.get(id)?)));
+    let campaigns = campaigns.map(|(id, known)| campaign(state, tally, id, known, &devices, clock_rate));
+    wire::GetCountersResponse {
+        since_ms: tally.first_ms,
+        hours: hours(tally.last_ms - tally.first_ms),
+        working_hours: working,
+        unassisted_hours: hours(tally.unassisted_ms),
+        submissions: tally.people.submissions,
+        decisions: tally.people.decisions,
+        interventions: tally.people.interventions,
+        trials_completed: tally.trials_completed,
+        trials_failed: tally.trials_failed,
+        levels: levels.collect(),
+        campaigns: campaigns.collect(),
+        devices,
+        currency: lab.currency.clone(),
+    }
+}
+
+/// Trials of a campaign with an observation, in the order in which they were proposed.
+fn completed<'a>(state: &'a State, campaign: &'a Campaign) -> impl Iterator<Item = &'a Trial> {
+    let trials = campaign.trials.iter().filter_map(|id| state.trials.get(id)).map(|trial| &**trial);
+    trials.filter(|trial| trial.state == TrialState::Completed)
+}
+
+fn campaign(
+    state: &State,
+    tally: &Tally,
+    id: &CampaignId,
+    known: &Campaign,
+    devices: &[wire::DeviceCounters],
+    clock_rate: f64,
+) -> wire::CampaignCounters {
+    let trials = completed(state, known).count() as u32;
+    let last = completed(state, known).map(|trial| trial.ended_ms).max().unwrap_or(known.created_ms);
+    let hours = (last - known.created_ms).max(0) as f64 / HOUR_MS * clock_rate;
+    let all = tally.trials_completed.max(1) as f64;
+    let busiest = devices.iter().map(|device| device.busy_hours).fold(0.0, f64::max);
+    let autonomy = match known.spec.approval {
+        ApprovalPolicy::Auto => "closed loop",
+        ApprovalPolicy::Ask => "semi-closed loop: people approve each trial",
+    };
+    let per_trial = |total: f64| if tally.trials_completed > 0 { total / all } else { 0.0 };
+    wire::CampaignCounters {
+        campaign: id.to_string(),
+        autonomy: autonomy.to_owned(),
+        trials,
+        hours,
+        trials_per_hour: if hours > 0.0 { f64::from(trials) / hours } else { 0.0 },
+        most_trials_per_hour: if busiest > 0.0 { all / busiest } else { 0.0 },
+        precision: precision(completed(state, known)),
+        calibration: calibration(completed(state, known)),
+        dispensed_ul_per_trial: per_trial(devices.iter().map(|device| device.dispensed_ul).sum()),
+        cost_per_trial: per_trial(devices.iter().map(|device| device.cost).sum()),
+        ..wire::CampaignCounters::default()
+    }
+}
+
+/// Pooled standard deviation of repeated candidates: the repeatability of synthesis and measurement together.
+fn precision<'a>(trials: impl Iterator<Item = &'a Trial>) -> Vec<wire::Precision> {
+    let mut groups: BTreeMap<(String, Vec<u64>), Vec<f64>> = BTreeMap::new();
+    let key = |candidate: &Candidate| candidate.0.values().map(|value| value.to_bits()).collect::<Vec<_>>();
+    for trial in trials {
+        let values = trial.observation.iter().flat_map(|observation| &observation.values);
+        for (name, measured) in values {
+            groups.entry((name.clone(), key(&trial.proposed.candidate))).or_default().push(measured.value);
+        }
+    }
+    let mut pooled: BTreeMap<String, (f64, u32)> = BTreeMap::new();
+    for ((name, _), values) in groups.into_iter().filter(|(_, values)| values.len() > 1) {
+        let mean = values.iter().sum::<f64>() / values.len() as f64;
+        let sum = pooled.entry(name).or_default();
+        sum.0 += values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+        sum.1 += values.len() as u32 - 1;
+    }
+    let shown = pooled.into_iter().map(|(observable, (squares, degrees_of_freedom))| wire::Precision {
+        observable,
+        sd: (squares / f64::from(degrees_of_freedom)).sqrt(),
+        degrees_of_freedom,
+    });
+    shown.collect()
+}
+
+/// Coverage of the intervals that were predicted before each trial, over all observables: the honest test.
+fn calibration<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<wire::Calibration> {
+    let mut z = Vec::new();
+    for trial in trials {
+        let Some(observation) = &trial.observation else { continue };
+        for (name, expected) in &trial.proposed.expected {
+            if let Some(measured) = observation.values.get(name)
+                && expected.sd.hypot(measured.sd) > 0.0
+            {
+                z.push((measured.value - expected.value) / expected.sd.hypot(measured.sd));
+            }
+        }
+    }
+    let share = |limit: f64| z.iter().filter(|z| z.abs() <= limit).count() as f64 / z.len() as f64;
+    let predictions = z.len() as u32;
+    (predictions >= LEAST_PREDICTIONS).then(|| wire::Calibration {
+        predictions,
+        within_50: share(WITHIN[0]),
+        within_90: share(WITHIN[1]),
+    })
+}
+
+/// What models say of each campaign, kept until it has another observation: a fit takes a moment.
+#[derive(Debug, Default)]
+pub(crate) struct Judged(std::sync::Mutex<BTreeMap<CampaignId, (usize, model::Judgement)>>);
+
+impl Judged {
+    /// Fills in the figures that need a model.
+    pub(crate) fn judge(&self, state: &State, counters: &mut wire::GetCountersResponse) {
+        for shown in &mut counters.campaigns {
+            let Ok(id) = CampaignId::new(shown.campaign.clone()) else { continue };
+            let Some(campaign) = state.campaigns.get(&id) else { continue };
+            let count = completed(state, campaign).count();
+            let known = self.0.lock().expect("no holder panics").get(&id).cloned();
+            let judgement = match known {
+                Some((judged, judgement)) if judged == count => judgement,
+                _ => model::judge(&campaign.spec, &completed(state, campaign).collect::<Vec<_>>()),
+            };
+            self.0.lock().expect("no holder panics").insert(id, (count, judgement.clone()));
+            shown.acceleration = judgement.acceleration;
+            shown.enhancement = judgement.enhancement;
+            shown.nats = judgement.nats;
+            shown.model = judgement.model;
+        }
+    }
+}

@@ -116,7 +116,7 @@ async fn every_kind_of_fact_can_be_looked_up() {
     written(folder.path(), &facts).await;
     let Opened { journal, .. } = open(folder.path());
     let count = |subject| journal.history_of(subject).unwrap().len();
-    assert_eq!(count(Subject::Campaign(campaign("c1"))), 5);
+    assert_eq!(count(Subject::Campaign(campaign("c1"))), 6);
     // Intended, accepted, ended, signed, resolved; retired with its ledger and adopted before the run was known.
     assert_eq!(count(Subject::Command(key("r1", "dispense"))), 7);
     // Submitted, started, two of a lease, five of the command, three of another step, five of the run's end; and those two.

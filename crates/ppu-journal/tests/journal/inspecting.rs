@@ -25,9 +25,9 @@ async fn an_export_holds_every_record_and_reads_back() {
     }
     let actors: Vec<&str> =
         lines.iter().filter_map(|line| line["actor"].as_str()).filter(|a| *a != "scheduler").collect();
-    // A device cleared, a ledger retired, a sample located, a campaign stopped, a trial decided, a step given up, two signatures
-    // under a verdict, a run ended, pause, stop, resume.
-    assert_eq!(actors, ["ada"; 12]);
+    // A device cleared, a ledger retired, a sample located, a campaign stopped, one reshaped, a trial decided, a step given up, two
+    // signatures under a verdict, a run ended, pause, stop, resume.
+    assert_eq!(actors, ["ada"; 13]);
 }
 
 #[tokio::test]

@@ -283,7 +283,8 @@ impl Study {
         let same = engine.lessons.iter().filter(|lesson| lesson.fidelity == level || fidelities.len() < 2);
         let taken: Vec<Vec<f64>> =
             same.map(|lesson| lesson.row.clone()).chain(engine.pending.iter().map(|(_, row)| row.clone())).collect();
-        let mut rng = stream(self.record.definition.seed, self.record.step, Purpose::Start);
+        // One sequence for the whole start: it goes on where it was left.
+        let mut rng = stream(self.record.definition.seed, 0, Purpose::Start);
         let nested: Vec<Values> = if fidelities.len() > 1 && !cheap_first {
             engine
                 .lessons

@@ -231,3 +231,33 @@ fn the_space_of_a_campaign_keeps_all_parts_of_its_mixture() {
     let text = serde_json::to_string(domain.space()).unwrap();
     assert_eq!(&serde_json::from_str::<Space>(&text).unwrap(), domain.space());
 }
+
+#[test]
+fn a_start_asked_for_one_by_one_is_one_even_sequence_and_known_designs_count() {
+    let space = Space {
+        parameters: (0..3).map(|at| Parameter::continuous(&format!("x{at}"), 0.0, 1.0)).collect(),
+        constraints: vec![],
+    };
+    let domain = Domain::new(space).unwrap();
+    let spread = |count, taken: &[Design]| domain.spread(count, taken, &mut ChaCha12Rng::seed_from_u64(5)).unwrap();
+    let together = spread(14, &[]);
+    let mut alone: Vec<Design> = Vec::new();
+    for _ in 0..14 {
+        let next = spread(1, &alone);
+        alone.extend(next);
+    }
+    assert_eq!(together, alone);
+    // Borders are not crowded: a third of every axis holds about a third of the designs.
+    for at in 0..3 {
+        let inner = together.iter().filter(|one| (one.number(&format!("x{at}")).unwrap() - 0.5).abs() < 1.0 / 6.0);
+        assert!((3..=7).contains(&inner.count()), "axis {at}");
+    }
+    // A design from elsewhere stands for the one of the sequence that it is near to.
+    let near = Design::of([
+        ("x0", together[3].number("x0").unwrap() + 0.01),
+        ("x1", together[3].number("x1").unwrap()),
+        ("x2", together[3].number("x2").unwrap()),
+    ]);
+    let beside = spread(13, &[near]);
+    assert!(!beside.contains(&together[3]) && beside.iter().all(|one| together.contains(one)));
+}

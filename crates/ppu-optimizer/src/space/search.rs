@@ -14,6 +14,8 @@ use crate::space::error::DesignError;
 const ATTEMPTS: usize = 1_000;
 /// Draws for each point of a spread set.
 const DRAWS_PER_POINT: usize = 24;
+/// Squared distance of columns up to which two designs are the same.
+const SAME: f64 = 1e-18;
 
 impl Domain {
     /// `count` independent draws: uniform inside the constraints (hit-and-run where sums tie numbers together, rejection
@@ -164,27 +166,54 @@ impl Domain {
         found
     }
 
-    /// Greedy k-centre over many points.
+    /// `count` points that are spread over the space beside those that are `taken`. Where no sums tie numbers together they
+    /// are the points of one low-discrepancy sequence, in which every taken point stands for the one nearest to it: a
+    /// greedy choice of far points would crowd the borders. Else greedily the farthest of many points. The same generator
+    /// continues its own sequence when it is asked again with what it gave as taken.
     pub(crate) fn spread_values(&self, count: usize, taken: &[Vec<f64>], rng: &mut ChaCha12Rng) -> Vec<Values> {
-        let choices = self.fill((DRAWS_PER_POINT * count).clamp(256, 4_096), rng);
+        let choices = self.fill((DRAWS_PER_POINT * count).clamp(256, 4_096).max(2 * (taken.len() + count)), rng);
         let rows: Vec<Vec<f64>> = choices.iter().map(|values| self.encode_values(values)).collect();
+        let mut chosen = if self.block.is_none() { self.continued(&choices, &rows, count, taken) } else { Vec::new() };
+        let taken: Vec<Vec<f64>> =
+            taken.iter().cloned().chain(chosen.iter().map(|values| self.encode_values(values))).collect();
         let width = self.features().len();
         let middle: Vec<f64> =
             (0..width).map(|k| rows.iter().map(|row| row[k]).sum::<f64>() / rows.len().max(1) as f64).collect();
         let mut nearest: Vec<f64> =
             rows.iter().map(|row| taken.iter().map(|other| square(row, other)).fold(f64::INFINITY, f64::min)).collect();
-        let mut chosen = Vec::new();
         while chosen.len() < count.min(choices.len()) {
             let first = taken.is_empty() && chosen.is_empty();
             let score = |at: usize| if first { -square(&rows[at], &middle) } else { nearest[at] };
             let best = (0..rows.len()).reduce(|best, at| if score(at) > score(best) { at } else { best });
             let Some(best) = best else { break };
-            if !first && nearest[best] <= 1e-18 {
+            if !first && nearest[best] <= SAME {
                 break;
             }
             chosen.extend(self.settle(&choices[best]));
             for at in 0..rows.len() {
                 nearest[at] = nearest[at].min(square(&rows[at], &rows[best]));
+            }
+        }
+        chosen
+    }
+
+    /// The first points of a sequence for which no taken point stands; none twice.
+    fn continued(&self, choices: &[Values], rows: &[Vec<f64>], count: usize, taken: &[Vec<f64>]) -> Vec<Values> {
+        let head = (taken.len() + count).min(rows.len());
+        let mut free: Vec<usize> = (0..head).collect();
+        for other in taken {
+            let near = |place: &usize| square(&rows[free[*place]], other);
+            let place = (0..free.len()).min_by(|a, b| near(a).total_cmp(&near(b)));
+            if let Some(place) = place {
+                free.remove(place);
+            }
+        }
+        let mut seen: Vec<&Vec<f64>> = taken.iter().collect();
+        let mut chosen = Vec::new();
+        for at in free {
+            if chosen.len() < count && seen.iter().all(|other| square(other, &rows[at]) > SAME) {
+                chosen.extend(self.settle(&choices[at]));
+                seen.push(&rows[at]);
             }
         }
         chosen

@@ -1,9 +1,8 @@
 //! Models of a study's record, and the acquisition built on them.
 
-use crate::belief::Belief;
+use crate::belief::{Belief, best_process};
 use crate::feasibility::Feasibility;
 use crate::fidelity::Chain;
-use crate::gp::{FitOptions, GaussianProcess, GpError, Prior};
 use crate::multi::{Baseline, Goal, HypervolumeImprovement, Utility, inferred_reference};
 use crate::normal::log_cumulative;
 use crate::preference::PreferenceModel;
@@ -295,23 +294,6 @@ impl<'a> Engine<'a> {
         let mut kept: Vec<usize> = order.into_iter().take(BASELINE).map(|(_, at)| at).collect();
         kept.sort_unstable();
         *baseline = kept.into_iter().map(|at| baseline[at].clone()).collect();
-    }
-}
-
-/// A process with the prior that predicts held-out results better: the cautious one that expects noise, or none at all.
-fn best_process(rows: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<GaussianProcess, GpError> {
-    let density = |process: &GaussianProcess| {
-        let held_out = process.leave_one_out();
-        held_out.iter().map(|one| -0.5 * ((one.value - one.mean) / one.sd).powi(2) - one.sd.ln()).sum::<f64>()
-    };
-    let with = |prior| {
-        let starts = if rows.len() <= 30 { 3 } else { 1 };
-        GaussianProcess::fit_with(rows, values, variances, FitOptions { prior, pool: true, starts, warm: None })
-    };
-    let cautious = with(Prior::DimensionScaled)?;
-    match with(Prior::Flat) {
-        Ok(bold) if density(&bold) > density(&cautious) => Ok(bold),
-        _ => Ok(cautious),
     }
 }
 

@@ -70,6 +70,7 @@ fn main() -> Result<(), Problem> {
             "speed" => speed::suggestions(),
             "million" => speed::million(),
             "memory" => speed::memory(),
+            "edboplus" => studies::real::run(&settings)?,
             other => studies::run(other, &settings).ok_or(format!("there is no part `{other}`"))?,
         };
         bars.iter().for_each(Bar::print);

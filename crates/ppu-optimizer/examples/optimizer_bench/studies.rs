@@ -2,6 +2,7 @@
 //! measured beside a yardstick in the same run.
 
 mod problems;
+pub(crate) mod real;
 mod replay;
 mod rows;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use prost::Message as _;
 
-const FILES: [&str; 9] = [
+const FILES: [&str; 10] = [
     "ppu/common/v1/common.proto",
     "ppu/capability/v1/capability.proto",
     "ppu/device/v1/device.proto",
@@ -14,6 +14,7 @@ const FILES: [&str; 9] = [
     "ppu/journal/v1/ledger.proto",
     "ppu/journal/v1/journal.proto",
     "ppu/optimizer/v1/optimizer.proto",
+    "ppu/twin/v1/twin.proto",
 ];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

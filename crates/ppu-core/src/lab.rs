@@ -81,6 +81,16 @@ pub struct DeviceCost {
     pub per_ml: f64,
 }
 
+/// A model of the laboratory that runs elsewhere and is asked over gRPC (`ppu.twin.v1.TwinService`).
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LabTwin {
+    /// Its name in this lab.
+    pub name: String,
+    /// Where it answers, `host:port`.
+    pub address: String,
+}
+
 /// The sim behind a simulated lab.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Simulation {
@@ -103,6 +113,8 @@ pub struct Lab {
     pub simulation: Option<Simulation>,
     /// Address of an external MQTT broker; `None` means the embedded one.
     pub broker: Option<String>,
+    /// Models of the laboratory that run elsewhere.
+    pub twins: Vec<LabTwin>,
     /// Currency of all costs, such as `EUR`; empty where no cost is given.
     pub currency: String,
     /// Devices in the order of the file.
@@ -123,6 +135,8 @@ struct RawLab {
     broker: Option<String>,
     #[serde(default)]
     currency: String,
+    #[serde(default)]
+    twin: Vec<Spanned<LabTwin>>,
     #[serde(default)]
     device: Vec<RawDevice>,
     #[serde(default)]
@@ -191,6 +205,7 @@ impl Lab {
             simulation: None,
             broker: raw.broker,
             currency: raw.currency,
+            twins: Vec::new(),
             devices: Vec::new(),
             positions: BTreeSet::new(),
             samples: BTreeMap::new(),
@@ -209,6 +224,9 @@ impl Lab {
         }
         for rack in raw.rack {
             lab.add_rack(&source, rack, &mut found);
+        }
+        for twin in raw.twin {
+            lab.add_twin(&source, twin, &mut found);
         }
         for device in raw.device {
             lab.add_device(&source, device, &mut found);
@@ -288,6 +306,23 @@ impl Lab {
                 }
             }
         }
+    }
+
+    fn add_twin(&mut self, source: &Source<'_>, raw: Spanned<LabTwin>, found: &mut Vec<Problem>) {
+        let at = raw.span().start;
+        let twin = raw.into_inner();
+        let subject = format!("twin \"{}\"", twin.name);
+        let (field, message, cure) = if twin.name.trim().is_empty() {
+            ("name", "it has no name", "give it a name, such as `gap_by_dft`")
+        } else if self.twins.iter().any(|known| known.name == twin.name) {
+            ("name", "another twin has this name already", "give each twin a name of its own")
+        } else if Connection::parse(&format!("tcp:{}", twin.address)).is_none() {
+            ("address", "it is not an address", "write host:port, such as `127.0.0.1:7900`")
+        } else {
+            self.twins.push(twin);
+            return;
+        };
+        found.push(source.problem(Some(at), subject, field, message, cure));
     }
 
     fn add_device(&mut self, source: &Source<'_>, raw: RawDevice, found: &mut Vec<Problem>) {

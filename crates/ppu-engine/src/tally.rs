@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ppu_core::{Arguments, AttemptState, CommandKey, DeviceId, RunId, Unit, Value};
+use ppu_core::{AttemptState, CommandKey, DeviceId, RunId, Unit, Value};
 
 use crate::event::{Event, Fact, INSTRUMENT, LevelReport, Outcome};
 
@@ -11,7 +11,7 @@ use crate::event::{Event, Fact, INSTRUMENT, LevelReport, Outcome};
 pub const DURATION_CLASSES_S: [f64; 14] =
     [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1_000.0, 3_000.0, 10_000.0, 30_000.0];
 
-/// The verb whose volumes and masses are material that leaves the store for a sample.
+/// The verb whose reported volumes and masses are material that leaves the store.
 const CONSUMES: &str = "dispense";
 
 /// Counts of one device.
@@ -88,7 +88,6 @@ struct Open {
     device: DeviceId,
     since_ms: i64,
     consumes: bool,
-    arguments: Arguments,
 }
 
 impl Tally {
@@ -102,9 +101,9 @@ impl Tally {
             Event::RunCompleted { run } | Event::RunFailed { run, .. } | Event::RunAborted { run, .. } => {
                 self.live.remove(run);
             }
-            Event::StepIntended { key, device, command, arguments, .. } => {
+            Event::StepIntended { key, device, command, .. } => {
                 let (device, consumes) = (device.clone(), command == CONSUMES);
-                let open = Open { device, since_ms: fact.at_ms, consumes, arguments: arguments.clone() };
+                let open = Open { device, since_ms: fact.at_ms, consumes };
                 self.open.insert(key.clone(), open);
             }
             Event::StepEnded { key, device, outcome, .. } => self.ended(fact.at_ms, key, device, outcome),
@@ -164,7 +163,8 @@ impl Tally {
         }
         tally.succeeded += 1;
         if open.consumes {
-            let sum = |unit: Unit| open.arguments.values().filter_map(|value: &Value| value.in_unit(unit)).sum::<f64>();
+            let sum =
+                |unit: Unit| outcome.results.values().filter_map(|value: &Value| value.in_unit(unit)).sum::<f64>();
             tally.dispensed_ul += sum(Unit::Microlitre);
             tally.dispensed_mg += sum(Unit::Milligram);
         }

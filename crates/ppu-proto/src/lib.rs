@@ -57,3 +57,7 @@ package!(
     /// The optimizer by itself.
     optimizer, "ppu.optimizer.v1"
 );
+package!(
+    /// Models of the laboratory that run elsewhere.
+    twin, "ppu.twin.v1"
+);

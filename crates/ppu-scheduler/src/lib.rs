@@ -7,6 +7,7 @@
 
 mod analyse;
 mod counters;
+mod external;
 mod feed;
 mod link;
 mod link_wire;

@@ -130,7 +130,7 @@ fn level(
         LevelObservable { name, correlation: correction.correlation, low, high, pairs }
     });
     LevelReport {
-        level: twin.describe(Fidelity::Process).summary,
+        level: Fidelity::Process.to_string(),
         evaluations: annealed + offer.offered.len() as u64,
         refused: refused as u64,
         seconds,

@@ -24,6 +24,15 @@ pub enum Fidelity {
     Process,
 }
 
+impl std::fmt::Display for Fidelity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Fidelity::Rules => "F0 rules",
+            Fidelity::Process => "F1 process model",
+        })
+    }
+}
+
 /// Work in units that the shell may time; the crate has no clock. One unit is one evaluation of the cheapest level.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Work(pub u64);
@@ -124,6 +133,12 @@ pub enum TwinRefusal {
         /// Largest value allowed.
         max: f64,
     },
+    /// A model that runs elsewhere does not answer.
+    #[error("the model declines: {reason}")]
+    Declined {
+        /// Its reason.
+        reason: String,
+    },
 }
 
 impl TwinRefusal {
@@ -133,6 +148,7 @@ impl TwinRefusal {
             TwinRefusal::Missing { parameter } => format!("missing {parameter}"),
             TwinRefusal::Outside { parameter, .. } => format!("{parameter} outside domain"),
             TwinRefusal::Forbidden { rule, .. } => rule.clone(),
+            TwinRefusal::Declined { reason } => reason.clone(),
         }
     }
 }

@@ -14,6 +14,7 @@ mod film;
 mod geometry;
 mod prototype;
 pub mod rules;
+mod table;
 mod tracking;
 
 pub use atomistic::{
@@ -27,4 +28,5 @@ pub use correction::{Correction, Corrections, Pair};
 pub use film::FilmTwin;
 pub use geometry::{Geometry, GeometryError, geometry};
 pub use prototype::{IdealPerovskite, PrototypeScreen, SpeciesModel};
+pub use table::TableTwin;
 pub use tracking::Tracking;

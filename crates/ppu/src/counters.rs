@@ -88,7 +88,10 @@ fn campaign_lines(campaign: &wire::CampaignCounters, currency: &str) -> Vec<Stri
             calibration.predictions
         ));
     }
-    let interval = |figure: &wire::Estimate| format!("{:.1} ({:.1} to {:.1})", figure.median, figure.low, figure.high);
+    let interval = |figure: &wire::Estimate| {
+        let at_least = if figure.at_least { "at least " } else { "" };
+        format!("{at_least}{:.1} ({:.1} to {:.1})", figure.median, figure.low, figure.high)
+    };
     if let Some(acceleration) = &campaign.acceleration {
         lines.push(format!("  acceleration   {} times fewer trials than random search", interval(acceleration)));
     }
@@ -105,7 +108,7 @@ fn campaign_lines(campaign: &wire::CampaignCounters, currency: &str) -> Vec<Stri
 
 fn as_json(counters: &wire::GetCountersResponse) -> serde_json::Value {
     let estimate = |figure: &Option<wire::Estimate>| {
-        figure.map(|figure| json!({"median": figure.median, "low": figure.low, "high": figure.high}))
+        figure.map(|figure| json!({"median": figure.median, "low": figure.low, "high": figure.high, "at_least": figure.at_least}))
     };
     let campaign = |one: &wire::CampaignCounters| {
         let precision =

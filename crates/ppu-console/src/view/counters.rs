@@ -148,5 +148,6 @@ fn campaign(one: &CampaignCounters, currency: &str) -> CampaignFigures {
 }
 
 fn times(figure: &Estimate) -> String {
-    format!("{} ({} to {})", fixed(figure.median, 1), fixed(figure.low, 1), fixed(figure.high, 1))
+    let at_least = if figure.at_least { "at least " } else { "" };
+    format!("{at_least}{} ({} to {})", fixed(figure.median, 1), fixed(figure.low, 1), fixed(figure.high, 1))
 }

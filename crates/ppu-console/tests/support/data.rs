@@ -368,7 +368,7 @@ pub fn counters() -> GetCountersResponse {
         hours: 10.0,
         trials_per_hour: 0.9,
         most_trials_per_hour: 1.2,
-        acceleration: Some(Estimate { median: 4.2, low: 1.3, high: 9.0 }),
+        acceleration: Some(Estimate { median: 4.2, low: 1.3, high: 9.0, at_least: false }),
         nats: Some(31.5),
         model: "one Gaussian process an objective".into(),
         ..Default::default()

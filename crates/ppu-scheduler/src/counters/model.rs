@@ -72,7 +72,12 @@ fn judge_rows(spec: &CampaignSpec, rows: &[Row]) -> Judgement {
             compare(spec, &paths, &points, &random)
         })
         .unzip();
-    Judgement { acceleration: interval(acceleration), enhancement: interval(enhancement), nats, model }
+    let mut acceleration = interval(acceleration);
+    if let Some(found) = &mut acceleration {
+        // No random candidate was as good: how many it would take is not known, only that it is more.
+        found.at_least = found.median >= (RANDOM as f64 + 1.0) / points.len() as f64 && found.median >= found.high;
+    }
+    Judgement { acceleration, enhancement: interval(enhancement), nats, model }
 }
 
 /// Were these functions the truth: how many times the trials would random search have needed for the best that was
@@ -120,7 +125,7 @@ fn interval(mut values: Vec<f64>) -> Option<wire::Estimate> {
     values.sort_by(f64::total_cmp);
     let last = values.len().checked_sub(1)?;
     let at = |share: f64| values[(share * last as f64).round() as usize];
-    Some(wire::Estimate { median: at(0.5), low: at(0.05), high: at(0.95) })
+    Some(wire::Estimate { median: at(0.5), low: at(0.05), high: at(0.95), at_least: false })
 }
 
 #[cfg(test)]

@@ -67,12 +67,21 @@ pub struct LabOptions {
     pub restarts: Option<(usize, Duration)>,
     /// Environment of all processes of the lab, beside the test's own.
     pub environment: Vec<(String, String)>,
+    /// Lines added to the demo's lab file.
+    pub lab_toml: String,
 }
 
 impl LabOptions {
     /// A lab as `ppu up` brings it up.
     pub fn new(speed: f64, seed: u64) -> LabOptions {
-        LabOptions { speed, seed, instruments_outlive: false, restarts: None, environment: Vec::new() }
+        LabOptions {
+            speed,
+            seed,
+            instruments_outlive: false,
+            restarts: None,
+            environment: Vec::new(),
+            lab_toml: String::new(),
+        }
     }
 }
 
@@ -342,7 +351,7 @@ fn spawn_up(folder: &Path, options: &LabOptions) -> anyhow::Result<Child> {
     let mut up = Command::new("sh");
     up.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\""]).arg(executable()?);
     up.args(["up", "--speed", &options.speed.to_string(), "--seed", &options.seed.to_string(), "--lab"])
-        .arg(root().join("config/labs/demo.toml"))
+        .arg(lab_file(folder, &options.lab_toml)?)
         .arg("--data")
         .arg(folder);
     if options.instruments_outlive {
@@ -353,6 +362,25 @@ fn spawn_up(folder: &Path, options: &LabOptions) -> anyhow::Result<Child> {
     }
     up.envs(options.environment.iter().cloned());
     Ok(up.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn()?)
+}
+
+/// The demo's lab file, or one below the folder with these lines added.
+fn lab_file(folder: &Path, added: &str) -> anyhow::Result<PathBuf> {
+    let shipped = root().join("config/labs/demo.toml");
+    if added.is_empty() {
+        return Ok(shipped);
+    }
+    let labs = folder.join("config/labs");
+    std::fs::create_dir_all(&labs)?;
+    for beside in ["instruments", "worlds"] {
+        let link = folder.join("config").join(beside);
+        if !link.exists() {
+            std::os::unix::fs::symlink(root().join("config").join(beside), link)?;
+        }
+    }
+    let own = labs.join("demo.toml");
+    std::fs::write(&own, format!("{}\n{added}", std::fs::read_to_string(shipped)?))?;
+    Ok(own)
 }
 
 /// Starts the simulated instruments alone and waits until they listen.

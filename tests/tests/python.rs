@@ -1,19 +1,22 @@
 //! Python scripts with grpcio from PyPI and reflection only, no generated stubs: what the README shows.
 
+use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use ppu_tests::harness::{RunningLab, executable, root, wait_until};
+use anyhow::Context as _;
+use ppu_tests::harness::{LabOptions, RunningLab, executable, root, wait_until};
 
 /// The interpreter with the packages, or why there is none.
 fn python() -> Result<String, String> {
     let python = std::env::var("PPU_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-    let probe = Command::new(&python).args(["-c", "import grpc, google.protobuf, grpc_reflection"]).output();
+    let probe =
+        Command::new(&python).args(["-c", "import grpc, google.protobuf, grpc_reflection, grpc_tools"]).output();
     match probe {
         Ok(output) if output.status.success() => Ok(python),
         _ => Err(format!(
-            "{python} lacks grpcio and grpcio-reflection; install them with `python3 -m venv v && v/bin/pip install grpcio \
-             grpcio-reflection` and set PPU_PYTHON=v/bin/python"
+            "{python} lacks grpcio, grpcio-reflection or grpcio-tools; install them with `python3 -m venv v && v/bin/pip \
+             install grpcio grpcio-reflection grpcio-tools` and set PPU_PYTHON=v/bin/python"
         )),
     }
 }
@@ -80,4 +83,37 @@ async fn a_python_script_submits_a_plan_and_reads_its_result() -> anyhow::Result
         Ok(())
     })
     .await
+}
+
+/// The model of the README in Python as a level of the twin of a lab that runs.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_python_model_is_a_level_of_the_twin() -> anyhow::Result<()> {
+    let Some(python) = python_or_skip()? else { return Ok(()) };
+    let mut model = Command::new(&python)
+        .arg(root().join("tests/files/gap_twin.py"))
+        .arg(root().join("protos"))
+        .arg("127.0.0.1:0")
+        .stdout(Stdio::piped())
+        .spawn()?;
+    let mut port = String::new();
+    BufReader::new(model.stdout.take().expect("it is piped")).read_line(&mut port)?;
+    let port: u16 = port.trim().parse().context("the model did not say its port; is grpcio-tools installed?")?;
+    let mut options = LabOptions::new(1000.0, 4);
+    options.lab_toml = format!("[[twin]]\nname = \"gap_by_vegard\"\naddress = \"127.0.0.1:{port}\"\n");
+    let lab = RunningLab::start_with(options).await?;
+    let checked = lab.check(async |lab| {
+        let campaign = lab.campaign(2, "optimizer", 4).await?;
+        let found = wait_until("the first proposal", Duration::from_secs(60), async || {
+            let found = lab.campaign_state(&campaign).await.ok()?;
+            (!found.levels.is_empty()).then_some(found)
+        })
+        .await?;
+        let level = found.levels.iter().find(|level| level.level == "gap_by_vegard");
+        anyhow::ensure!(level.is_some_and(|level| level.used && level.evaluations >= 400), "{:?}", found.levels);
+        Ok(())
+    });
+    let checked = checked.await;
+    model.kill()?;
+    model.wait()?;
+    checked
 }

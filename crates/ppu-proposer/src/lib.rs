@@ -12,6 +12,8 @@ mod annealed;
 mod contract;
 pub mod crystal;
 pub mod flow;
+mod guided;
+mod opinion;
 mod prior;
 mod screen;
 pub mod smc;
@@ -22,6 +24,8 @@ pub use contract::{
     BudgetLimit, Condition, Diagnostics, LogDensity, Offer, Offered, ProposalProvenance, ProposeError, Proposer,
     Refusal, rng,
 };
+pub use guided::{Guidance, Guided, GuidedError};
+pub use opinion::{Heard, Opinion};
 pub use prior::PriorProposer;
 pub use screen::{Screened, TwinPrior, screen};
 pub use utility::Utility;

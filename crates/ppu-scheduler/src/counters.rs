@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use ppu_core::campaign::ApprovalPolicy;
 use ppu_core::lab::Lab;
 use ppu_core::{CampaignId, Candidate};
+use ppu_engine::event::LevelReport;
 use ppu_engine::lifecycle::TrialState;
 use ppu_engine::state::{Campaign, Trial};
 use ppu_engine::{State, Tally};
@@ -159,6 +160,15 @@ fn calibration<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<wire::Cali
     })
 }
 
+/// The ceiling of a level, and the computing time that buys the information of one trial.
+fn worth(level: &LevelReport, nats_of_a_trial: Option<f64>) -> wire::LevelWorth {
+    let told = |correlation: f64| -0.5 * (1.0 - correlation.clamp(-0.999_999, 0.999_999).powi(2)).ln();
+    let nats: f64 = level.observables.iter().map(|one| told(one.correlation)).sum();
+    let seconds = level.seconds / level.evaluations.max(1) as f64;
+    let buys = |of_a_trial: f64| (nats >= of_a_trial && seconds > 0.0).then(|| of_a_trial * seconds / nats);
+    wire::LevelWorth { level: level.level.clone(), nats, seconds_for_a_trial: nats_of_a_trial.and_then(buys) }
+}
+
 /// What models say of each campaign, kept until it has another observation: a fit takes a moment.
 #[derive(Debug, Default)]
 pub(crate) struct Judged(std::sync::Mutex<BTreeMap<CampaignId, (usize, model::Judgement)>>);
@@ -180,6 +190,8 @@ impl Judged {
             shown.enhancement = judgement.enhancement;
             shown.nats = judgement.nats;
             shown.model = judgement.model;
+            let a_trial = shown.nats.map(|nats| nats / count.max(1) as f64);
+            shown.levels = campaign.levels.iter().map(|level| worth(level, a_trial)).collect();
         }
     }
 }

@@ -2,10 +2,15 @@
 //! round with a remark: the lab never waits for it longer than a moment.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
+use ppu_core::campaign::Strategy;
 use ppu_core::lab::LabTwin;
-use ppu_core::{Candidate, Unit};
+use ppu_core::{CampaignId, Candidate, Unit};
+use ppu_engine::State;
+use ppu_engine::event::{LevelReport, Proposal};
+use ppu_proposer::Opinion;
 use ppu_proto::convert::numbers_to_wire;
 use ppu_proto::twin::v1 as wire;
 use ppu_proto::twin::v1::twin_service_client::TwinServiceClient;
@@ -14,12 +19,15 @@ use ppu_twin::{
     TwinRefusal, Work,
 };
 
+use crate::propose::{self, Asked};
+use crate::reactor::{Handle, on_a_thread};
+
 /// How long a model may take for all candidates of a round. Experiments take hours; a person waits for the first of them.
 const WITHIN: Duration = Duration::from_secs(60);
 
 /// Why a model has no say in a round.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ExternalError {
+enum ExternalError {
     /// Nobody answers.
     #[error("it cannot be reached")]
     Unreachable(#[from] tonic::transport::Error),
@@ -34,8 +42,50 @@ pub(crate) enum ExternalError {
     Nonsense(String),
 }
 
+/// Chooses the candidates of a round: the models that run elsewhere are asked first, all at once.
+pub(crate) async fn choose(
+    handle: &Handle,
+    twins: &[LabTwin],
+    state: &Arc<State>,
+    campaign: &CampaignId,
+    round: u32,
+    count: usize,
+) -> Result<Proposal, String> {
+    let fixed = state.campaigns.get(campaign).map(|known| known.spec.fixed.clone()).unwrap_or_default();
+    let asks = state.campaigns.get(campaign).is_some_and(|known| known.spec.strategy == Strategy::Optimizer);
+    let (mut opinions, mut missing) = (Vec::new(), Vec::new());
+    if asks && !twins.is_empty() {
+        let (known, of) = (Arc::clone(state), campaign.clone());
+        let work = move || propose::questions(&known, &of, round);
+        let candidates = on_a_thread(&**handle.host(), work, "offering candidates").await?;
+        let answers = twins.iter().map(|twin| ask(twin, &candidates, &fixed));
+        for (twin, answer) in twins.iter().zip(futures_util::future::join_all(answers).await) {
+            match answer {
+                Ok(answers) => opinions.push(Opinion { name: twin.name.clone(), answers }),
+                Err(error) => {
+                    tracing::warn!(twin = twin.name, %error, "a model is left out of the round");
+                    missing.push(LevelReport {
+                        level: twin.name.clone(),
+                        note: format!("left out of round {round}: {error}"),
+                        ..LevelReport::default()
+                    });
+                }
+            }
+        }
+    }
+    let (known, of, clock) = (Arc::clone(state), campaign.clone(), Arc::clone(handle.host()));
+    let seconds = move || clock.boot_ns() as f64 * 1e-9;
+    let work = move || {
+        let asked = Asked { opinions: &opinions, seconds: &seconds };
+        propose::propose(&known, &of, round, count, &asked)
+    };
+    let mut proposal = on_a_thread(&**handle.host(), work, "choosing candidates").await?;
+    proposal.levels.extend(missing);
+    Ok(proposal)
+}
+
 /// Asks a model about these candidates.
-pub(crate) async fn ask(
+async fn ask(
     twin: &LabTwin,
     candidates: &[Candidate],
     fixed: &BTreeMap<String, f64>,

@@ -7,28 +7,30 @@ use ppu_core::{CampaignId, Candidate, Measured};
 use ppu_engine::State;
 use ppu_engine::event::{LevelObservable, LevelReport, Proposal, ProposedTrial};
 use ppu_engine::lifecycle::TrialState;
-use ppu_optimizer::{Ask, Optimizer, Phase, Suggestion, Trial, TrialOutcome};
-use ppu_proposer::{AnnealedProposer, Condition, PriorProposer, Proposer, TwinPrior};
-use ppu_twin::{Corrections, Fidelity, FilmTwin, Twin};
+use ppu_optimizer::{Phase, Suggestion, Trial, TrialOutcome};
+use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, Proposer};
+use ppu_twin::{Fidelity, FilmTwin, Predicted, Tracking};
 
-/// Candidates that the proposer offers in a round.
-const OFFERED: usize = 400;
-/// Candidates that the twin lets through to the optimizer.
-const SCREENED: usize = 200;
+/// What a round knows besides the campaign's facts.
+pub(crate) struct Asked<'a> {
+    /// What models that run elsewhere said of the round's [`questions`].
+    pub(crate) opinions: &'a [Opinion],
+    /// The seconds since some moment, for the account of what the twin costs.
+    pub(crate) seconds: &'a dyn Fn() -> f64,
+}
 
-/// Chooses `count` candidates for a round, with a remark on how. A pure function of the campaign's facts; `seconds` tells
-/// the time since some moment, for the account of what the twin's levels cost.
+/// Chooses `count` candidates for a round, with a remark on how: a function of the campaign's facts and of what was asked.
 pub(crate) fn propose(
     state: &State,
     id: &CampaignId,
     round: u32,
     count: usize,
-    seconds: &dyn Fn() -> f64,
+    asked: &Asked<'_>,
 ) -> Result<Proposal, String> {
     let campaign = state.campaigns.get(id).ok_or_else(|| format!("there is no campaign {id}"))?;
     match campaign.spec.strategy {
         Strategy::Random => random(&campaign.spec, round, count),
-        Strategy::Optimizer => optimized(state, id, &campaign.spec, round, count, seconds),
+        Strategy::Optimizer => optimized(state, id, &campaign.spec, round, count, asked),
     }
 }
 
@@ -76,78 +78,83 @@ fn optimized(
     spec: &CampaignSpec,
     round: u32,
     count: usize,
-    seconds: &dyn Fn() -> f64,
+    asked: &Asked<'_>,
 ) -> Result<Proposal, String> {
-    let text = |error: &dyn std::error::Error| error.to_string();
-    let (trials, pending) = history(state, id);
-    let (started, twin) = (seconds(), FilmTwin::new(spec.fixed.clone()));
-    let measured = trials.iter().filter_map(|trial| match &trial.outcome {
-        TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
-        _ => None,
-    });
-    let corrections = Corrections::learn(&twin, Fidelity::Process, measured);
-    let condition = condition(spec, round);
-    let proposer = AnnealedProposer {
-        twin: &twin,
-        fidelity: Fidelity::Process,
-        corrections: &corrections,
-        settings: Default::default(),
-    };
-    let mut rng = ppu_proposer::rng(spec.seed, u64::from(round));
-    let offer = proposer.sample(OFFERED, &condition, &mut rng).map_err(|error| text(&error))?;
-    let screened =
-        ppu_proposer::screen(&offer.offered, &twin, Fidelity::Process, &corrections, &spec.objectives, SCREENED);
-    let level = level(&twin, &corrections, &offer, screened.refused.values().sum::<usize>(), seconds() - started);
-    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &spec.objectives };
-    let optimizer =
-        Optimizer::new(spec.space.clone(), spec.objectives.clone(), spec.seed).map_err(|error| text(&error))?;
-    let ask = Ask {
-        trials: &trials,
-        pending: &pending,
-        pool: &screened.pool,
-        batch: count,
-        step: u64::from(round),
-        prior: Some(&prior),
-    };
-    let proposal = optimizer.suggest(&ask).map_err(|error| text(&error))?;
-    let note = note(&proposal, &offer, level.refused);
-    let trials = proposal.picks.iter().map(|pick| proposed(pick, &twin, &corrections)).collect();
-    Ok(Proposal { trials, note, levels: vec![level] })
+    let (started, (trials, pending)) = ((asked.seconds)(), history(state, id));
+    let twin = FilmTwin::new(spec.fixed.clone());
+    let guided = guided(spec, &twin, asked.opinions);
+    let found = guided.suggest(&trials, &pending, round, count).map_err(|error| full(&error))?;
+    let seconds = (asked.seconds)() - started;
+    let trials = found.proposal.picks.iter().zip(&found.expected).map(|(pick, expected)| proposed(pick, expected));
+    let mut levels = vec![own_level(&found, seconds)];
+    levels.extend(asked.opinions.iter().zip(&found.heard).map(|(opinion, heard)| level_of(opinion, heard)));
+    Ok(Proposal { trials: trials.collect(), note: note(&found), levels })
 }
 
-/// What the film twin did, and how far the campaign's own measurements support it.
-fn level(
-    twin: &FilmTwin,
-    corrections: &Corrections,
-    offer: &ppu_proposer::Offer,
-    refused: usize,
-    seconds: f64,
-) -> LevelReport {
-    let annealed = offer.diagnostics.as_ref().map_or(0, |found| found.calls);
-    let observables = corrections.0.iter().map(|(name, correction)| {
-        let (low, high) = correction.correlation_interval();
-        let (name, pairs) = (name.clone(), correction.pairs as u64);
-        LevelObservable { name, correlation: correction.correlation, low, high, pairs }
-    });
+/// The candidates about which models that run elsewhere are to be asked: what is offered in a round, and what was tried.
+pub(crate) fn questions(state: &State, id: &CampaignId, round: u32) -> Result<Vec<Candidate>, String> {
+    let campaign = state.campaigns.get(id).ok_or_else(|| format!("there is no campaign {id}"))?;
+    let (trials, _) = history(state, id);
+    let twin = FilmTwin::new(campaign.spec.fixed.clone());
+    let offered = guided(&campaign.spec, &twin, &[]).offered(&trials, round).map_err(|error| full(&error))?;
+    Ok(offered.into_iter().chain(trials.into_iter().map(|trial| trial.candidate)).collect())
+}
+
+fn guided<'a>(spec: &'a CampaignSpec, twin: &'a FilmTwin, opinions: &'a [Opinion]) -> Guided<'a> {
+    let (space, objectives) = (&spec.space, &spec.objectives[..]);
+    Guided { space, objectives, seed: spec.seed, twin: Some((twin, Fidelity::Process)), opinions }
+}
+
+/// An error with its causes.
+fn full(error: &dyn std::error::Error) -> String {
+    std::iter::successors(error.source(), |error| error.source())
+        .fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
+
+/// What the twin of this lab did, and how far the campaign's own measurements support it.
+fn own_level(found: &Guidance, seconds: f64) -> LevelReport {
+    let annealed = found.offer.as_ref().and_then(|offer| offer.diagnostics.as_ref()).map_or(0, |found| found.calls);
+    let offered = found.offer.as_ref().map_or(0, |offer| offer.offered.len());
+    let refusal = found.offer.as_ref().and_then(|offer| offer.refusal.as_ref());
     LevelReport {
         level: Fidelity::Process.to_string(),
-        evaluations: annealed + offer.offered.len() as u64,
-        refused: refused as u64,
+        evaluations: annealed + offered as u64,
+        refused: found.refused as u64,
         seconds,
-        used: true,
-        observables: observables.collect(),
-        note: offer.refusal.as_ref().map_or_else(String::new, ToString::to_string),
+        used: found.tracking.len() > found.dropped.len(),
+        observables: observables(&found.tracking),
+        note: refusal.map_or_else(String::new, ToString::to_string),
     }
 }
 
-fn proposed(pick: &Suggestion, twin: &FilmTwin, corrections: &Corrections) -> ProposedTrial {
-    let measured = |mean, sd| Measured { value: mean, sd, flags: Vec::new() };
-    let mut expected: BTreeMap<String, Measured> = BTreeMap::new();
-    // Before the optimizer's models know enough, the twin's expectation is the honest one to show.
-    if let Ok(evaluation) = twin.evaluate(&pick.candidate, Fidelity::Process) {
-        let corrected = corrections.apply(&evaluation);
-        expected.extend(corrected.predictions.iter().map(|(name, p)| (name.clone(), measured(p.mean, p.sd))));
+fn level_of(opinion: &Opinion, heard: &Heard) -> LevelReport {
+    LevelReport {
+        level: opinion.name.clone(),
+        evaluations: opinion.answers.len() as u64,
+        refused: opinion.answers.refused() as u64,
+        seconds: 0.0,
+        used: heard.tracking.len() > heard.dropped.len(),
+        observables: observables(&heard.tracking),
+        note: String::new(),
     }
+}
+
+fn observables(tracking: &BTreeMap<String, Tracking>) -> Vec<LevelObservable> {
+    let shown = tracking.iter().map(|(name, record)| LevelObservable {
+        name: name.clone(),
+        correlation: record.correlation,
+        low: record.interval.0,
+        high: record.interval.1,
+        pairs: record.pairs as u64,
+    });
+    shown.collect()
+}
+
+fn proposed(pick: &Suggestion, twin: &BTreeMap<String, Predicted>) -> ProposedTrial {
+    let measured = |mean, sd| Measured { value: mean, sd, flags: Vec::new() };
+    // Before the optimizer's models know enough, the twin's expectation is the honest one to show.
+    let mut expected: BTreeMap<String, Measured> =
+        twin.iter().map(|(name, said)| (name.clone(), measured(said.mean, said.sd))).collect();
     expected.extend(pick.predicted.iter().map(|p| (p.objective.clone(), measured(p.mean, p.sd))));
     ProposedTrial {
         candidate: pick.candidate.clone(),
@@ -157,18 +164,13 @@ fn proposed(pick: &Suggestion, twin: &FilmTwin, corrections: &Corrections) -> Pr
     }
 }
 
-fn note(proposal: &ppu_optimizer::Proposal, offer: &ppu_proposer::Offer, refused: u64) -> String {
-    let phase = match &proposal.phase {
+fn note(found: &Guidance) -> String {
+    let phase = match &found.proposal.phase {
         Phase::SpaceFilling { valid, needed } => format!("exploring: {valid} of {needed} valid observations"),
         Phase::Model => "models in use".to_owned(),
     };
     let mut parts = vec![phase];
-    if refused > 0 {
-        parts.push(format!("twin refused {refused}"));
-    }
-    if let Some(refusal) = &offer.refusal {
-        parts.push(format!("proposer fell back to the prior: {refusal}"));
-    }
-    parts.extend(proposal.flags.iter().cloned());
+    parts.extend(found.remarks());
+    parts.extend(found.proposal.flags.iter().cloned());
     parts.join("; ")
 }

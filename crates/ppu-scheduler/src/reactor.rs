@@ -5,12 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ppu_core::DeviceId;
+use ppu_core::lab::LabTwin;
 use ppu_engine::{Effect, Engine, Event, Fact, Input, Refusal, State, Tally};
 use ppu_host::{CrashPoint, Host};
 use ppu_journal::{Journal, Recovery};
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
 
-use crate::{SchedulerError, SchedulerOptions, analyse, propose};
+use crate::{SchedulerError, SchedulerOptions, analyse, external};
 
 /// Requests that wait for the engine before senders are made to wait; outcomes and stops have a lane of their own.
 const QUEUE: usize = 1024;
@@ -199,6 +200,7 @@ pub(crate) struct Reactor {
     receivers: Mutex<BTreeMap<DeviceId, mpsc::Receiver<Command>>>,
     started: HashSet<String>,
     pending: Vec<Fact>,
+    twins: Arc<[LabTwin]>,
 }
 
 /// Replays the journal, begins the epoch, and returns the loop, ready to run.
@@ -256,6 +258,7 @@ pub(crate) fn start(
         receivers: Mutex::new(receivers),
         started: HashSet::new(),
         pending,
+        twins: options.lab.twins.clone().into(),
     };
     Ok((handle, reactor))
 }
@@ -352,13 +355,9 @@ impl Reactor {
             Effect::ClearMemoryDoubt { device } => to_link(&device, Command::ClearMemoryDoubt),
             Effect::Propose { campaign, round, count, .. } => {
                 let state = Arc::new(self.engine.state().clone());
-                let handle = self.handle.clone();
+                let (handle, twins) = (self.handle.clone(), Arc::clone(&self.twins));
                 tokio::spawn(async move {
-                    let asked = campaign.clone();
-                    let clock = Arc::clone(&handle.host);
-                    let seconds = move || clock.boot_ns() as f64 * 1e-9;
-                    let work = move || propose::propose(&state, &asked, round, count, &seconds);
-                    let result = on_a_thread(&*handle.host, work, "choosing candidates").await;
+                    let result = external::choose(&handle, &twins, &state, &campaign, round, count).await;
                     // The reactor being gone means that the process is ending; the question is asked again after replay.
                     let _ = handle.give(Input::Proposal { campaign, round, result }).await;
                 });
@@ -380,7 +379,7 @@ impl Reactor {
 }
 
 /// Slow pure work on a blocking thread. A panic there is a fault of that work and must not end the lab.
-async fn on_a_thread<T: Send + 'static>(
+pub(crate) async fn on_a_thread<T: Send + 'static>(
     host: &dyn Host,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
     what: &'static str,

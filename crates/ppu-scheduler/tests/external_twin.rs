@@ -77,7 +77,7 @@ struct GapModel;
 impl TwinService for GapModel {
     async fn describe(&self, _: Request<wire::DescribeRequest>) -> Result<Response<wire::DescribeResponse>, Status> {
         let (name, unit) = ("band_gap".to_owned(), "eV".to_owned());
-        let gap = wire::ObservableDescription { name, unit, residual_sd: 0.02, offset_sd: 0.02, correlation: 0.9 };
+        let gap = wire::ObservableDescription { name, unit, residual_sd: 0.01, offset_sd: 0.01, correlation: 0.9 };
         Ok(Response::new(wire::DescribeResponse { model: "gap by bromide".to_owned(), observables: vec![gap] }))
     }
 

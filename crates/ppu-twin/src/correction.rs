@@ -105,13 +105,6 @@ impl Correction {
         self.scale_sd = (normal[0] / determinant).sqrt();
     }
 
-    /// 95 % interval of the correlation, in Fisher's z; the declared one counts for four measurements.
-    pub fn correlation_interval(&self) -> (f64, f64) {
-        let half = 1.96 / (PRIOR_WEIGHT + (self.pairs as f64 - 3.0).max(0.0)).sqrt();
-        let centre = self.correlation.clamp(-0.999_999, 0.999_999).atanh();
-        ((centre - half).tanh(), (centre + half).tanh())
-    }
-
     /// Corrected mean.
     pub fn mean(&self, twin: f64) -> f64 {
         twin + self.offset + (self.scale - 1.0) * (twin - self.centre)

@@ -25,6 +25,9 @@ pub struct Tracking {
     pub correlation: f64,
     /// Its 95 % interval.
     pub interval: (f64, f64),
+    /// Whether the pairs by themselves speak against the declaration and against any use: the declared correlation lies
+    /// above their own interval, and their own correlation over the population explains less than a tenth.
+    pub refuted: bool,
 }
 
 impl Tracking {
@@ -43,13 +46,16 @@ impl Tracking {
         let pooled = (DECLARED_PAIRS * z(declared) + weight * z(over_population(observed))) / (DECLARED_PAIRS + weight);
         let half = Z_95 / (DECLARED_PAIRS + weight).sqrt();
         let interval = ((pooled - half).tanh(), (pooled + half).tanh());
-        Tracking { pairs: usable.len(), observed, correlation: pooled.tanh(), interval }
+        let own = over_population(observed);
+        let refuted = weight > 0.0 && own < LEAST_EXPLAINED.sqrt() && z(own) + Z_95 / weight.sqrt() < z(declared);
+        Tracking { pairs: usable.len(), observed, correlation: pooled.tanh(), interval, refuted }
     }
 
-    /// Whether the level is still worth asking: the interval excludes 0 and its lower end explains a tenth of the variance.
+    /// Whether the level is still worth asking: it is not refuted, and once there are 20 pairs the lower end of its interval
+    /// explains a tenth of the variance.
     #[must_use]
     pub fn informative(&self) -> bool {
-        self.pairs < LEAST_PAIRS || self.interval.0 >= LEAST_EXPLAINED.sqrt()
+        !self.refuted && (self.pairs < LEAST_PAIRS || self.interval.0 >= LEAST_EXPLAINED.sqrt())
     }
 
     /// One sentence for people.
@@ -108,8 +114,9 @@ mod tests {
         assert!(!liar.informative() && liar.says("F2").contains("left out"), "{liar:?}");
         let shuffled: Vec<(f64, f64)> = (0..30).map(|k| (all[k].0, all[k + 40].1)).collect();
         assert!(!Tracking::of(0.7, &shuffled, sd(&all)).informative());
-        // Few pairs leave the declaration standing, and so does a side that does not vary.
-        assert!(Tracking::of(0.7, &flipped[..12], sd(&all)).informative());
+        // Plain lies are refuted early; three pairs refute nothing.
+        assert!(Tracking::of(0.7, &flipped[..8], sd(&all)).refuted);
+        assert!(Tracking::of(0.7, &flipped[..3], sd(&all)).informative());
         let none = Tracking::of(0.7, &[], 1.0);
         assert!((none.correlation - 0.7).abs() < 1e-12 && none.interval.0 < 0.7 && none.interval.1 > 0.7);
         assert_eq!(Tracking::of(0.7, &[(1.0, 2.0); 5], 1.0).observed, 0.0);

@@ -100,7 +100,16 @@ fn campaign_lines(campaign: &wire::CampaignCounters, currency: &str) -> Vec<Stri
     }
     if let Some(nats) = campaign.nats {
         let an_hour = if campaign.hours > 0.0 { nats / campaign.hours } else { 0.0 };
-        lines.push(format!("  information    {nats:.1} nats about the objectives, {an_hour:.2} an hour"));
+        let spent = campaign.cost_per_trial * f64::from(campaign.trials);
+        let a_coin = if spent > 0.0 { format!(", {:.3} a {currency}", nats / spent) } else { String::new() };
+        lines.push(format!("  information    {nats:.1} nats about the objectives, {an_hour:.2} an hour{a_coin}"));
+    }
+    for level in &campaign.levels {
+        let buys = match level.seconds_for_a_trial {
+            Some(seconds) => format!("{seconds:.2e} s of it buy the nats of a trial"),
+            None => "no amount of it buys the nats of a trial".to_owned(),
+        };
+        lines.push(format!("  {}: at most {:.2} nats an evaluation; {buys}", level.level, level.nats));
     }
     lines.push(format!("  model          {}", campaign.model));
     lines
@@ -123,6 +132,9 @@ fn as_json(counters: &wire::GetCountersResponse) -> serde_json::Value {
             "acceleration": estimate(&one.acceleration), "enhancement": estimate(&one.enhancement), "nats": one.nats,
             "model": one.model, "dispensed_ul_per_trial": one.dispensed_ul_per_trial,
             "cost_per_trial": one.cost_per_trial,
+            "levels": one.levels.iter().map(|level| json!({
+                "level": level.level, "nats": level.nats, "seconds_for_a_trial": level.seconds_for_a_trial,
+            })).collect::<Vec<_>>(),
         })
     };
     let device = |one: &wire::DeviceCounters| {

@@ -144,6 +144,13 @@ fn campaign(one: &CampaignCounters, currency: &str) -> CampaignFigures {
         let note = format!("{} an hour, about the objectives", fixed(an_hour, 2));
         figures.push(figure("Information", format!("{} nats", fixed(nats, 1)), &note));
     }
+    figures.extend(one.levels.iter().map(|level| {
+        let buys = match level.seconds_for_a_trial {
+            Some(seconds) => format!("{} s of it buy the nats of a trial", number(seconds)),
+            None => "no amount of it buys the nats of a trial".to_owned(),
+        };
+        figure(&format!("Worth of {}", level.level), format!("at most {} nats", fixed(level.nats, 2)), &buys)
+    }));
     CampaignFigures { id: one.campaign.clone(), figures, model: one.model.clone() }
 }
 

@@ -1,0 +1,241 @@
+//! One round of a campaign: the proposer offers, the twin screens, the optimizer picks. A twin that the laboratory has
+//! refuted is left out, observable by observable, and the round says so.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ppu_core::{Candidate, DesignSpace, Objective};
+use ppu_optimizer::{Ask, Optimizer, OptimizerError, PriorMean, Proposal, Suggestion, Trial, TrialOutcome};
+use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, Predicted, Tracking, Twin, TwinRefusal};
+
+use crate::annealed::{AnnealSettings, AnnealedProposer};
+use crate::contract::{Condition, Offer, ProposeError, Proposer, rng};
+use crate::opinion::{Heard, Opinion, Panel, pairs};
+use crate::prior::PriorProposer;
+use crate::screen::screen;
+
+/// Candidates that the proposer offers in a round.
+const OFFERED: usize = 400;
+/// Candidates that the twin lets through to the optimizer.
+const SCREENED: usize = 200;
+/// Draws from the space that tell how much the twin's predictions vary over it.
+const POPULATION: usize = 128;
+
+/// A campaign whose candidates are wanted.
+#[derive(Clone, Copy)]
+pub struct Guided<'a> {
+    /// Where candidates may lie.
+    pub space: &'a DesignSpace,
+    /// What is wanted of them.
+    pub objectives: &'a [Objective],
+    /// Seed of the campaign.
+    pub seed: u64,
+    /// The twin and its level; without one the optimizer is alone.
+    pub twin: Option<(&'a dyn Twin, Fidelity)>,
+    /// Models that run elsewhere, asked about [`Guided::offered`] and about every candidate measured.
+    pub opinions: &'a [Opinion],
+}
+
+/// What a round suggests.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guidance {
+    /// The optimizer's picks.
+    pub proposal: Proposal,
+    /// What was offered; `None` without a twin.
+    pub offer: Option<Offer>,
+    /// Offered candidates that the twin refused.
+    pub refused: usize,
+    /// What the campaign has taught about the twin.
+    pub corrections: Corrections,
+    /// The twin's record, observable by observable.
+    pub tracking: BTreeMap<String, Tracking>,
+    /// Observables for which the twin is left out.
+    pub dropped: BTreeSet<String>,
+    /// What the campaign has taught about the models that run elsewhere, in their order.
+    pub heard: Vec<Heard>,
+    /// What is expected of each pick, by observable.
+    pub expected: Vec<BTreeMap<String, Predicted>>,
+}
+
+/// What is known of the twin in a round, and what the proposer offers with it.
+struct Learnt {
+    corrections: Corrections,
+    tracking: BTreeMap<String, Tracking>,
+    dropped: BTreeSet<String>,
+    offer: Offer,
+}
+
+/// Why a round suggests nothing.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum GuidedError {
+    /// The proposer has nothing to offer.
+    #[error("nothing can be offered")]
+    Propose(#[from] ProposeError),
+    /// The optimizer refuses.
+    #[error("the optimizer refuses")]
+    Optimizer(#[from] OptimizerError),
+}
+
+impl Guided<'_> {
+    /// The next `count` candidates. A pure function of the campaign and its trials.
+    ///
+    /// # Errors
+    /// [`GuidedError`] where the space is empty or the optimizer refuses the question.
+    pub fn suggest(
+        &self,
+        trials: &[Trial],
+        pending: &[Candidate],
+        round: u32,
+        count: usize,
+    ) -> Result<Guidance, GuidedError> {
+        let optimizer = Optimizer::new(self.space.clone(), self.objectives.to_vec(), self.seed)?;
+        let ask = Ask { trials, pending, pool: &[], batch: count, step: u64::from(round), prior: None };
+        let Some((twin, fidelity)) = self.twin else {
+            return Ok(Guidance {
+                proposal: optimizer.suggest(&ask)?,
+                offer: None,
+                refused: 0,
+                corrections: Corrections::none(),
+                tracking: BTreeMap::new(),
+                dropped: BTreeSet::new(),
+                heard: Vec::new(),
+                expected: Vec::new(),
+            });
+        };
+        let known = self.learn(twin, fidelity, trials, round)?;
+        let trusted = Trusted { twin, dropped: &known.dropped };
+        let offered: Vec<Candidate> = known.offer.offered.iter().map(|one| one.candidate.clone()).collect();
+        let judge = |opinion: &Opinion| opinion.judge(self.objectives, trials, &offered);
+        let heard: Vec<Heard> = self.opinions.iter().map(judge).collect();
+        let (corrections, opinions) = (&known.corrections, self.opinions);
+        let panel = Panel { twin: &trusted, corrections, opinions, heard: &heard };
+        let none = Corrections::none();
+        let screened = screen(&known.offer.offered, &panel, fidelity, &none, self.objectives, SCREENED);
+        let prior = TrustedPrior { trusted: &trusted, fidelity, objectives: self.objectives };
+        let any = self.objectives.iter().any(|objective| !known.dropped.contains(&objective.name));
+        // Candidates that nobody has judged are none of the proposer's: the optimizer spreads its own.
+        let pool = if any { &screened.pool[..] } else { &[] };
+        let prior: Option<&dyn PriorMean> = if any { Some(&prior) } else { None };
+        let proposal = optimizer.suggest(&Ask { pool, prior, ..ask })?;
+        let expect = |pick: &Suggestion| {
+            panel.evaluate(&pick.candidate, fidelity).map_or_else(|_| BTreeMap::new(), |said| said.predictions)
+        };
+        let expected = proposal.picks.iter().map(expect).collect();
+        let refused = screened.refused.values().sum();
+        let Learnt { corrections, tracking, dropped, offer } = known;
+        Ok(Guidance { proposal, offer: Some(offer), refused, corrections, tracking, dropped, heard, expected })
+    }
+
+    /// The candidates that [`Guided::suggest`] will screen in this round, for models that run elsewhere to be asked about;
+    /// none without a twin.
+    ///
+    /// # Errors
+    /// [`GuidedError`] where the space is empty.
+    pub fn offered(&self, trials: &[Trial], round: u32) -> Result<Vec<Candidate>, GuidedError> {
+        let Some((twin, fidelity)) = self.twin else { return Ok(Vec::new()) };
+        let known = self.learn(twin, fidelity, trials, round)?;
+        Ok(known.offer.offered.into_iter().map(|one| one.candidate).collect())
+    }
+
+    /// What the trials say of the twin, and what the proposer offers with it.
+    fn learn(&self, twin: &dyn Twin, fidelity: Fidelity, trials: &[Trial], round: u32) -> Result<Learnt, ProposeError> {
+        let measured = trials.iter().filter_map(|trial| match &trial.outcome {
+            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
+            _ => None,
+        });
+        let corrections = Corrections::learn(twin, fidelity, measured);
+        let tracking = self.tracking(twin, fidelity, trials)?;
+        let dropped: BTreeSet<String> =
+            tracking.iter().filter(|(_, record)| !record.informative()).map(|(name, _)| name.clone()).collect();
+        let trusted = Trusted { twin, dropped: &dropped };
+        let condition =
+            Condition { space: self.space, objectives: self.objectives, seed: self.seed, round: u64::from(round) };
+        let settings = AnnealSettings::default();
+        let proposer = AnnealedProposer { twin: &trusted, fidelity, corrections: &corrections, settings };
+        let offer = proposer.sample(OFFERED, &condition, &mut rng(self.seed, u64::from(round)))?;
+        Ok(Learnt { corrections, tracking, dropped, offer })
+    }
+
+    fn tracking(
+        &self,
+        twin: &dyn Twin,
+        fidelity: Fidelity,
+        trials: &[Trial],
+    ) -> Result<BTreeMap<String, Tracking>, ProposeError> {
+        let condition = Condition { space: self.space, objectives: self.objectives, seed: self.seed, round: 0 };
+        // Another stream than that of any round, so that the population is the same in all of them.
+        let drawn = PriorProposer.sample(POPULATION, &condition, &mut rng(self.seed, u64::MAX))?.offered;
+        let population: Vec<Evaluation> =
+            drawn.iter().filter_map(|one| twin.evaluate(&one.candidate, fidelity).ok()).collect();
+        let known = twin.describe(fidelity).observables;
+        let wanted = known.into_iter().filter(|known| self.objectives.iter().any(|one| one.name == known.name));
+        let record = |declared: ppu_twin::ObservableDescription| {
+            let pairs = pairs(twin, fidelity, &declared.name, trials);
+            let predicted = population.iter().filter_map(|one| Some(one.predictions.get(&declared.name)?.mean));
+            let spread = crate::smc::spread(predicted);
+            (declared.name.clone(), Tracking::of(declared.prior_correlation, &pairs, spread))
+        };
+        Ok(wanted.map(record).collect())
+    }
+}
+
+impl Guidance {
+    /// What people should know about the twin in this round.
+    pub fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        if self.refused > 0 {
+            remarks.push(format!("twin refused {}", self.refused));
+        }
+        if let Some(refusal) = self.offer.as_ref().and_then(|offer| offer.refusal.as_ref()) {
+            remarks.push(format!("proposer fell back to the prior: {refusal}"));
+        }
+        let left_out = |who: &str, dropped: &BTreeSet<String>, tracking: &BTreeMap<String, Tracking>| {
+            let records = dropped.iter().filter_map(|name| Some((name, tracking.get(name)?)));
+            records.map(|(name, record)| record.says(&format!("{who}'s {name}"))).collect::<Vec<_>>()
+        };
+        remarks.extend(left_out("the twin", &self.dropped, &self.tracking));
+        for heard in &self.heard {
+            remarks.extend(left_out(&heard.name, &heard.dropped, &heard.tracking));
+        }
+        remarks
+    }
+}
+
+/// The twin without the observables in which it was refuted.
+struct Trusted<'a> {
+    twin: &'a dyn Twin,
+    dropped: &'a BTreeSet<String>,
+}
+
+impl Twin for Trusted<'_> {
+    fn evaluate(&self, candidate: &Candidate, fidelity: Fidelity) -> Result<Evaluation, TwinRefusal> {
+        let mut evaluation = self.twin.evaluate(candidate, fidelity)?;
+        evaluation.predictions.retain(|name, _| !self.dropped.contains(name));
+        Ok(evaluation)
+    }
+
+    fn describe(&self, fidelity: Fidelity) -> FidelityDescription {
+        let mut described = self.twin.describe(fidelity);
+        described.observables.retain(|known| !self.dropped.contains(&known.name));
+        described
+    }
+}
+
+/// Prior means of the optimizer's models: what is still trusted, uncorrected, because offset and scale are for the models
+/// to learn; a constant for what is not.
+struct TrustedPrior<'a> {
+    trusted: &'a Trusted<'a>,
+    fidelity: Fidelity,
+    objectives: &'a [Objective],
+}
+
+impl PriorMean for TrustedPrior<'_> {
+    /// `None` where the twin refuses or never knew one of the objectives.
+    fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
+        let evaluation = self.trusted.evaluate(candidate, self.fidelity).ok()?;
+        let one = |objective: &Objective| match evaluation.predictions.get(&objective.name) {
+            Some(known) => Some(known.mean),
+            None => self.trusted.dropped.contains(&objective.name).then_some(0.0),
+        };
+        self.objectives.iter().map(one).collect()
+    }
+}

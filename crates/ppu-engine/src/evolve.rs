@@ -1,17 +1,18 @@
 //! Taking in facts. The one path by which the state changes, in operation and in recovery alike.
 
+mod campaign;
 mod matter;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ppu_core::objective::score;
-use ppu_core::{CommandKey, DeviceId, PositionId, RunId, SampleId, TrialId, Unit};
+use ppu_core::{CommandKey, DeviceId, PositionId, RunId, SampleId, TrialId};
 
 use crate::event::{Event, Fact, Outcome, Resolution, Verdict};
 use crate::lifecycle::{
-    CampaignEvent, CampaignState, IllegalTransition, LeaseEvent, LeaseState, LifeCycle, LinkEvent, LinkState, RunEvent,
-    RunState, StepEvent, StepState, TrialEvent, TrialState,
+    IllegalTransition, LeaseEvent, LeaseState, LifeCycle, LinkEvent, LinkState, RunEvent, RunState, StepEvent,
+    StepState, TrialEvent,
 };
 use crate::rules;
 use crate::state::{Campaign, Device, Hold, Intent, Lease, Run, RunStep, Sample, State, Trial};
@@ -85,12 +86,7 @@ impl State {
             | Event::CampaignCompleted { .. }
             | Event::CampaignStopped { .. }
             | Event::CampaignReshaped { .. } => self.evolve_campaign(now, &fact.event),
-            Event::Proposed { campaign, round, trials, levels, .. } => {
-                if !levels.is_empty() {
-                    self.campaign_mut(campaign)?.levels.clone_from(levels);
-                }
-                self.proposed(campaign, *round, trials)
-            }
+            Event::Proposed { campaign, round, trials, levels, .. } => self.proposed(campaign, *round, trials, levels),
             Event::TrialDecided { .. } | Event::TrialObserved { .. } | Event::TrialFailed { .. } => {
                 self.evolve_trial(now, &fact.event)
             }
@@ -288,89 +284,6 @@ impl State {
             let sample = Sample { position, run: None, used: false, in_doubt: false, may_be_at: Vec::new() };
             self.samples.insert(id.clone(), sample);
         }
-    }
-
-    fn evolve_campaign(&mut self, now: i64, event: &Event) -> Result<(), EvolveError> {
-        match event {
-            Event::CampaignCreated { campaign, spec, protocol_file, protocol_toml, request_id } => {
-                let created = Campaign {
-                    state: CampaignState::FIRST,
-                    spec: (**spec).clone(),
-                    protocol_file: protocol_file.clone(),
-                    protocol_toml: protocol_toml.clone(),
-                    request_id: request_id.clone(),
-                    trials: Vec::new(),
-                    rounds: 0,
-                    levels: Vec::new(),
-                    reshaped: Vec::new(),
-                    ended: String::new(),
-                    created_ms: now,
-                };
-                self.campaign_order.push(campaign.clone());
-                self.campaigns.insert(campaign.clone(), Arc::new(created));
-            }
-            Event::CampaignEnding { campaign, reason } => {
-                let campaign = self.campaign_mut(campaign)?;
-                campaign.state = campaign.state.next(CampaignEvent::ReachEnd)?;
-                campaign.ended.clone_from(reason);
-            }
-            Event::CampaignCompleted { campaign } => {
-                let campaign = self.campaign_mut(campaign)?;
-                campaign.state = campaign.state.next(CampaignEvent::Finish)?;
-            }
-            Event::CampaignStopped { campaign, who, reason } => {
-                let campaign = self.campaign_mut(campaign)?;
-                campaign.state = campaign.state.next(CampaignEvent::Stop)?;
-                campaign.ended = format!("stopped by {who}: {reason}");
-            }
-            Event::CampaignReshaped { campaign, limits, who, reason } => {
-                let campaign = self.campaign_mut(campaign)?;
-                for limit in limits {
-                    let known = campaign.spec.space.parameters.iter_mut().find(|known| known.name == limit.parameter);
-                    let known = known.ok_or_else(|| unknown("parameter", &limit.parameter))?;
-                    (known.min, known.max) = (limit.min, limit.max);
-                    let unit = if known.unit == Unit::One { "" } else { known.unit.symbol() };
-                    let words = format!("{} from {} to {} {unit}", limit.parameter, limit.min, limit.max);
-                    campaign.reshaped.push(format!("{} ({who}: {reason})", words.trim_end()));
-                }
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn proposed(
-        &mut self,
-        id: &ppu_core::CampaignId,
-        round: u32,
-        trials: &[crate::event::ProposedTrial],
-    ) -> Result<(), EvolveError> {
-        let campaign = self.campaign_mut(id)?;
-        campaign.rounds = round;
-        let asks = campaign.spec.approval == ppu_core::campaign::ApprovalPolicy::Ask;
-        let mut made = Vec::new();
-        for proposed in trials {
-            let number = campaign.trials.len() as u32 + 1;
-            let trial_id = Self::trial_id(id, number);
-            campaign.trials.push(trial_id.clone());
-            let first = TrialState::FIRST;
-            let trial = Trial {
-                campaign: id.clone(),
-                number,
-                round,
-                state: if asks { first } else { first.next(TrialEvent::Accept)? },
-                proposed: proposed.clone(),
-                run: None,
-                decision: String::new(),
-                observation: None,
-                score: None,
-                failure: String::new(),
-                ended_ms: 0,
-            };
-            made.push((trial_id, Arc::new(trial)));
-        }
-        self.trials.extend(made);
-        Ok(())
     }
 
     fn evolve_trial(&mut self, now: i64, event: &Event) -> Result<(), EvolveError> {

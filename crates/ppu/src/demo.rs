@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: DemoArguments) -> anyhow::Result<u8> {
     if let Ok(exit_code) = &result {
         closing_words(&running, &data);
         if arguments.stay && *exit_code == 0 {
-            eprintln!("The lab stays up; Ctrl-C ends it.");
+            eprintln!("The lab stays up; Ctrl-C ends it. What it has done: `ppu counters --data {}`", data.display());
             up::interrupted().await;
         }
     } else {

@@ -89,7 +89,9 @@ impl Default for Recipe {
             rule: Rule::Rank,
             score: Score::Bound,
             // With fewer a likelihood of many length scales fits anything and trees split at random: only a strong prior
-            // says something. On direct arylation (13 columns, 50 experiments) it finds what the three together miss.
+            // says something. On seven measured pools whose levels or descriptors make 11 to 22 columns it finds the top
+            // set a tenth sooner than the three together, and so on direct arylation; on made-up functions of ten free
+            // columns it is a little later.
             sparse: 4.0,
         }
     }

@@ -141,3 +141,19 @@ fn hostile_data_are_an_answer_or_a_named_error() {
     assert_eq!(GaussianProcess::fit(&line, &[1.0; 5], &[0.0, 0.0, -1.0, 0.0, 0.0]).unwrap_err(), GpError::NotFinite(2));
     assert_eq!(GaussianProcess::fit(&line, &[1.0; 4], &[0.0; 5]).unwrap_err(), GpError::Shape(4));
 }
+
+#[test]
+fn points_predicted_together_are_as_if_predicted_one_by_one() {
+    let x = points(40, 3, 5);
+    let y: Vec<f64> = x.iter().map(|x| wave(x)).collect();
+    let process = GaussianProcess::fit(&x, &y, &[0.0; 40]).unwrap();
+    // More than two blocks, the last one not full.
+    let asked = points(300, 3, 6);
+    let mut together = Vec::new();
+    process.predict_rows(&asked.concat(), &mut together);
+    assert_eq!(together.len(), asked.len());
+    for (row, (mean, sd)) in asked.iter().zip(together) {
+        let (alone, variance) = process.predict(row);
+        assert!((mean - alone).abs() < 1e-8 && (sd - variance.sqrt()).abs() < 1e-6, "{row:?}");
+    }
+}

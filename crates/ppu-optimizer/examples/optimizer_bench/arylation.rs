@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use ppu_optimizer::engine::{Direction, Engine, Experiment, Question};
+use ppu_optimizer::engine::{Direction, Experiment, Question};
 use ppu_optimizer::space::pool::TablePool;
 
 use crate::{Bar, Problem, Settings, each_seed, number, quantile, scale, table};
@@ -13,9 +13,9 @@ const BUDGET: usize = 50;
 /// A yield that counts as found.
 const GOOD: f64 = 99.0;
 
-struct Grid {
-    rows: Vec<Vec<f64>>,
-    yields: Vec<f64>,
+pub(crate) struct Grid {
+    pub(crate) rows: Vec<Vec<f64>>,
+    pub(crate) yields: Vec<f64>,
     starts: Vec<Vec<usize>>,
 }
 
@@ -25,7 +25,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Vec<Bar>, Problem> {
     // Targets and peers: median with batches of 1 and of 5, and the runs asked for.
     for (batch, target, peer, runs) in [(1, 15.0, 14.5, 20), (5, 18.0, 17.0, 50)] {
         let runs = runs.min(settings.seeds.max(1) * runs / 20).min(grid.starts.len()).max(1);
-        let needed = each_seed(runs, settings.threads, |run| one_run(&grid, run, batch));
+        let needed = each_seed(runs, settings.threads, |run| one_run(&grid, settings, run, batch));
         let reached = needed.iter().filter(|count| **count <= BUDGET as f64).count() as f64 / runs as f64;
         let median = quantile(&needed, 0.5);
         bars.push(Bar {
@@ -50,7 +50,7 @@ pub(crate) fn run(settings: &Settings) -> Result<Vec<Bar>, Problem> {
     Ok(bars)
 }
 
-fn read(folder: &Path) -> Result<Grid, Problem> {
+pub(crate) fn read(folder: &Path) -> Result<Grid, Problem> {
     let scores = table(&folder.join("descriptors_pca.csv"))?;
     let (mut rows, mut yields) = (Vec::new(), Vec::new());
     for cells in table(&folder.join("experiment_index.csv"))?.iter().skip(1) {
@@ -77,9 +77,9 @@ fn read(folder: &Path) -> Result<Grid, Problem> {
 }
 
 /// Experiments until a good yield; one more than the budget where there is none.
-fn one_run(grid: &Grid, run: usize, batch: usize) -> f64 {
+fn one_run(grid: &Grid, settings: &Settings, run: usize, batch: usize) -> f64 {
     let pool = TablePool::from_rows(grid.rows.concat(), grid.rows[0].len()).expect("rows have one width");
-    let engine = Engine::new(run as u64);
+    let engine = settings.engine(run as u64);
     let mut order = grid.starts[run].clone();
     while order.len() < BUDGET && !order.iter().any(|at| grid.yields[*at] >= GOOD) {
         let experiments: Vec<Experiment> = order

@@ -1,6 +1,6 @@
 //! Regret on functions with a known optimum: 2(d + 1) quasi-random points, then 50 picks one by one.
 
-use ppu_optimizer::engine::{Cube, Direction, Engine, Experiment, Question};
+use ppu_optimizer::engine::{Cube, Direction, Experiment, Question};
 use ppu_optimizer::normal::quantile as normal_quantile;
 use ppu_optimizer::sequence::Recurrence;
 use rand::{RngExt, SeedableRng};
@@ -21,12 +21,12 @@ const BRANIN: Function = Function { dimensions: 2, least: 0.397_887_357_729_738_
 const HARTMANN: Function = Function { dimensions: 6, least: -3.322_368_011_415_514, value: hartmann_value };
 
 pub(crate) fn branin(settings: &Settings) -> Vec<Bar> {
-    let regrets = each_seed(settings.seeds, settings.threads, |seed| regret(&BRANIN, seed as u64, 0.0).0);
+    let regrets = each_seed(settings.seeds, settings.threads, |seed| regret(settings, &BRANIN, seed as u64, 0.0).0);
     vec![bar("Branin, no noise", &regrets, 0.5, 1e-6, "egobox 1.0 (published reference run)", 8e-7)]
 }
 
 pub(crate) fn hartmann(settings: &Settings) -> Vec<Bar> {
-    let regrets = each_seed(settings.seeds, settings.threads, |seed| regret(&HARTMANN, seed as u64, 0.0).0);
+    let regrets = each_seed(settings.seeds, settings.threads, |seed| regret(settings, &HARTMANN, seed as u64, 0.0).0);
     let mean = regrets.iter().sum::<f64>() / regrets.len() as f64;
     let mut average = bar("Hartmann6, no noise", &regrets, 0.5, 0.04, "egobox 1.0 (published reference run)", 0.04);
     average.bar = average.bar.replace("median", "mean");
@@ -35,7 +35,7 @@ pub(crate) fn hartmann(settings: &Settings) -> Vec<Bar> {
 }
 
 pub(crate) fn hartmann_noisy(settings: &Settings) -> Vec<Bar> {
-    let both = each_seed(settings.seeds, settings.threads, |seed| regret(&HARTMANN, seed as u64, 0.1));
+    let both = each_seed(settings.seeds, settings.threads, |seed| regret(settings, &HARTMANN, seed as u64, 0.1));
     let regrets: Vec<f64> = both.iter().map(|(best, _)| *best).collect();
     let recommended: Vec<f64> = both.iter().map(|(_, recommended)| *recommended).collect();
     let peer = "BoTorch 0.18 (published reference run)";
@@ -63,8 +63,8 @@ fn bar(what: &str, regrets: &[f64], q: f64, target: f64, peer: &'static str, pee
 }
 
 /// True regret of the best evaluated point, and of the point recommended at the end.
-fn regret(function: &Function, seed: u64, noise: f64) -> (f64, f64) {
-    let engine = Engine::new(seed);
+fn regret(settings: &Settings, function: &Function, seed: u64, noise: f64) -> (f64, f64) {
+    let engine = settings.engine(seed);
     let mut rng = ChaCha12Rng::seed_from_u64(seed);
     let start = Recurrence::new(function.dimensions, &mut rng);
     let mut experiments: Vec<Experiment> = Vec::new();

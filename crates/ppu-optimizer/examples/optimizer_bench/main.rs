@@ -9,11 +9,17 @@
 
 mod arylation;
 mod functions;
+mod olympus;
 mod pools;
+mod recipe;
 mod speed;
 mod studies;
+mod wide;
 
 use std::path::PathBuf;
+
+use ppu_optimizer::committee::Recipe;
+use ppu_optimizer::engine::Engine;
 
 /// What went wrong, in a sentence for people.
 pub(crate) type Problem = String;
@@ -44,10 +50,21 @@ pub(crate) struct Settings {
     pub(crate) data: Option<PathBuf>,
     pub(crate) seeds: usize,
     pub(crate) threads: usize,
+    /// A committee in place of the default.
+    pub(crate) recipe: Option<Recipe>,
+    /// Of the other pools, those with this text in their name.
+    pub(crate) only: Option<String>,
+}
+
+impl Settings {
+    /// The engine of a seed.
+    pub(crate) fn engine(&self, seed: u64) -> Engine {
+        self.recipe.clone().map_or_else(|| Engine::new(seed), |recipe| Engine::with_recipe(seed, recipe))
+    }
 }
 
 fn main() -> Result<(), Problem> {
-    let mut settings = Settings { data: None, seeds: 30, threads: 1 };
+    let mut settings = Settings { data: None, seeds: 30, threads: 1, recipe: None, only: None };
     let mut parts = Vec::new();
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
@@ -57,12 +74,15 @@ fn main() -> Result<(), Problem> {
             "--data" => settings.data = Some(PathBuf::from(value()?)),
             "--seeds" => settings.seeds = number(value()?)?,
             "--threads" => settings.threads = number(value()?)?.max(1),
+            "--recipe" => settings.recipe = Some(recipe::parse(&value()?)?),
+            "--only" => settings.only = Some(value()?),
             _ => parts.push(argument),
         }
     }
     for part in &parts {
         let bars = match part.as_str() {
             "pools" => pools::run(&settings)?,
+            "pools-olympus" => olympus::run(&settings)?,
             "arylation" => arylation::run(&settings)?,
             "branin" => functions::branin(&settings),
             "hartmann" => functions::hartmann(&settings),

@@ -16,5 +16,6 @@ pub mod firmware;
 pub mod lab;
 pub mod link;
 pub mod modbus;
+pub mod pwscf;
 pub mod run;
 pub mod world;

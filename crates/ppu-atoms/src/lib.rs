@@ -5,6 +5,7 @@
 //! Energies carry the references of the potential's own training; compare them only after [`references`] were refitted
 //! or within one hull.
 
+pub mod cif;
 pub mod composition;
 pub mod element;
 pub mod graph;

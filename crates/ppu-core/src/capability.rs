@@ -33,6 +33,11 @@ pub enum ArgumentKind {
     Choice(Vec<String>),
     /// Any text up to 200 bytes.
     Text,
+    /// A whole file as text, such as a crystal structure.
+    Document {
+        /// Largest size allowed, in bytes.
+        most_bytes: u32,
+    },
     /// Yes or no.
     Flag,
 }
@@ -246,6 +251,7 @@ impl fmt::Display for ArgumentKind {
             ArgumentKind::Integer { min, max } => write!(f, "a whole number from {min} to {max}"),
             ArgumentKind::Choice(words) => write!(f, "one of {}", words.join(", ")),
             ArgumentKind::Text => f.write_str("a text of up to 200 bytes"),
+            ArgumentKind::Document { most_bytes } => write!(f, "a document of up to {most_bytes} bytes"),
             ArgumentKind::Flag => f.write_str("true or false"),
         }
     }
@@ -282,6 +288,14 @@ impl ArgumentSpec {
             (ArgumentKind::Choice(_), Value::Text(_)) => Err(range()),
             (ArgumentKind::Text, Value::Text(text)) if text.len() <= 200 => Ok(value.clone()),
             (ArgumentKind::Text, Value::Text(_)) => Err(range()),
+            (ArgumentKind::Document { most_bytes }, Value::Text(text)) => {
+                if text.len() <= *most_bytes as usize {
+                    return Ok(value.clone());
+                }
+                // The document itself would drown the message.
+                let found = format!("a text of {} bytes", text.len());
+                Err(ArgumentError::Range { name: name(), found, expected: self.kind.to_string() })
+            }
             (ArgumentKind::Flag, Value::Flag(_)) => Ok(value.clone()),
             _ => Err(kind()),
         }
@@ -361,6 +375,21 @@ mod tests {
         assert!(equals.holds_for(Some(&Value::Flag(true))));
         assert!(!equals.holds_for(Some(&Value::Flag(false))));
         assert_eq!(within.to_string(), "`mass` must be from 100 to 200 mg");
+    }
+
+    #[test]
+    fn a_document_may_be_long_but_not_longer_than_it_says() {
+        let spec = ArgumentSpec {
+            name: "structure".into(),
+            kind: ArgumentKind::Document { most_bytes: 1000 },
+            default: None,
+            description: "A CIF file.".into(),
+        };
+        let text = |bytes: usize| Value::Text("x".repeat(bytes));
+        assert_eq!(spec.check(&text(1000)), Ok(text(1000)));
+        let message = spec.check(&text(1001)).unwrap_err().to_string();
+        assert_eq!(message, "`structure` is a text of 1001 bytes, but must be a document of up to 1000 bytes");
+        assert!(matches!(spec.check(&Value::Flag(true)), Err(ArgumentError::Kind { .. })));
     }
 
     #[test]

@@ -17,15 +17,19 @@ pub enum Connection {
     Serial(String),
     /// A TCP address, `host:port`.
     Tcp(String),
+    /// A program on the driver's own computer, which its settings name.
+    Local,
     /// The simulated instrument of the same name; `ppu up` fills the address in.
     Simulated,
 }
 
 impl Connection {
-    /// Reads `serial:<path>`, `tcp:<host>:<port>` or `simulated`.
+    /// Reads `serial:<path>`, `tcp:<host>:<port>`, `local` or `simulated`.
     pub fn parse(text: &str) -> Option<Connection> {
-        if text == "simulated" {
-            return Some(Connection::Simulated);
+        match text {
+            "local" => return Some(Connection::Local),
+            "simulated" => return Some(Connection::Simulated),
+            _ => {}
         }
         let (kind, rest) = text.split_once(':')?;
         match kind {
@@ -47,6 +51,7 @@ impl std::fmt::Display for Connection {
         match self {
             Connection::Serial(path) => write!(f, "serial:{path}"),
             Connection::Tcp(address) => write!(f, "tcp:{address}"),
+            Connection::Local => f.write_str("local"),
             Connection::Simulated => f.write_str("simulated"),
         }
     }
@@ -348,7 +353,7 @@ impl Lab {
         }
         let Some(connect) = Connection::parse(raw.connect.get_ref()) else {
             let message = format!("`{}` is not a connection", raw.connect.get_ref());
-            let cure = "write `serial:/dev/serial/by-id/…`, `tcp:host:port`, or `simulated`";
+            let cure = "write `serial:/dev/serial/by-id/…`, `tcp:host:port`, `local` or `simulated`";
             found.push(source.problem(Some(raw.connect.span().start), subject, "connect", message, cure));
             return;
         };

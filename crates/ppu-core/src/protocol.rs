@@ -14,7 +14,7 @@ use crate::unit::Unit;
 use crate::value::{Arguments, Value};
 
 /// Suffixes that say the unit in a key, longest first so that `_k_per_min` is not read as minutes.
-const SUFFIXES: [(&str, Unit); 16] = [
+const SUFFIXES: [(&str, Unit); 17] = [
     ("_k_per_min", Unit::KelvinPerMinute),
     ("_percent", Unit::Percent),
     ("_rpm", Unit::Rpm),
@@ -25,6 +25,7 @@ const SUFFIXES: [(&str, Unit); 16] = [
     ("_mg", Unit::Milligram),
     ("_nm", Unit::Nanometre),
     ("_ev", Unit::Electronvolt),
+    ("_ry", Unit::Rydberg),
     ("_ms", Unit::Millisecond),
     ("_c", Unit::Celsius),
     ("_k", Unit::Kelvin),

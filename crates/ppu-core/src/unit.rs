@@ -38,6 +38,8 @@ pub enum Unit {
     Nanometre,
     /// Electronvolt.
     Electronvolt,
+    /// Rydberg, in which plane-wave programs take their cutoffs.
+    Rydberg,
     /// Degree of angle, for 2θ.
     Degree,
     /// Kelvin per minute.
@@ -67,7 +69,7 @@ enum Dimension {
 
 impl Unit {
     /// Every unit, in the order of their declaration.
-    pub const ALL: [Unit; 19] = [
+    pub const ALL: [Unit; 20] = [
         Unit::One,
         Unit::Percent,
         Unit::Celsius,
@@ -83,6 +85,7 @@ impl Unit {
         Unit::Rpm,
         Unit::Nanometre,
         Unit::Electronvolt,
+        Unit::Rydberg,
         Unit::Degree,
         Unit::KelvinPerMinute,
         Unit::Counts,
@@ -107,6 +110,7 @@ impl Unit {
             Unit::Rpm => "rpm",
             Unit::Nanometre => "nm",
             Unit::Electronvolt => "eV",
+            Unit::Rydberg => "Ry",
             Unit::Degree => "deg",
             Unit::KelvinPerMinute => "K/min",
             Unit::Counts => "counts",
@@ -137,6 +141,8 @@ impl Unit {
             Unit::Rpm => (Dimension::Frequency, 1.0, 0.0),
             Unit::Nanometre => (Dimension::Length, 1.0, 0.0),
             Unit::Electronvolt => (Dimension::Energy, 1.0, 0.0),
+            // CODATA 2018.
+            Unit::Rydberg => (Dimension::Energy, 13.605_693_122_994, 0.0),
             Unit::Degree => (Dimension::Angle, 1.0, 0.0),
             Unit::KelvinPerMinute => (Dimension::HeatingRate, 1.0, 0.0),
             Unit::Counts => (Dimension::Counts, 1.0, 0.0),
@@ -227,6 +233,8 @@ mod tests {
         assert_eq!(anneal.to(Unit::Kelvin).unwrap().value, 423.15);
         assert_eq!(Quantity { value: 90.0, unit: Unit::Second }.to(Unit::Minute).unwrap().value, 1.5);
         assert!(anneal.to(Unit::Minute).is_none());
+        let cutoff = Quantity { value: 30.0, unit: Unit::Rydberg };
+        assert!((cutoff.to(Unit::Electronvolt).unwrap().value - 408.170_793_69).abs() < 1e-8);
     }
 
     #[test]

@@ -14,12 +14,13 @@ use crate::balance::{self, Balance};
 use crate::diffractometer::{self, Diffractometer};
 use crate::furnace::{self, Furnace};
 use crate::hotplate::{self, Hotplate};
+use crate::quantum_espresso::{self, QuantumEspresso};
 use crate::settings;
 use crate::spectrometer::{self, Spectrometer};
 use crate::syringe_pump::{self, SyringePump};
 
 /// Names of all drivers of this crate.
-pub const DRIVERS: [&str; 7] = [
+pub const DRIVERS: [&str; 8] = [
     syringe_pump::DRIVER,
     hotplate::DRIVER,
     balance::DRIVER,
@@ -27,6 +28,7 @@ pub const DRIVERS: [&str; 7] = [
     arm::DRIVER,
     diffractometer::DRIVER,
     spectrometer::DRIVER,
+    quantum_espresso::DRIVER,
 ];
 
 /// Why an instrument could not be set up. No contact with the device is made.
@@ -47,7 +49,7 @@ pub enum OpenError {
         messages: Vec<String>,
     },
     /// The instrument has no such connection.
-    #[error("`{driver}` is reached by TCP, not by {connect}")]
+    #[error("`{driver}` cannot be reached by `{connect}`")]
     Connection {
         /// The driver.
         driver: String,
@@ -73,6 +75,8 @@ pub enum AnyInstrument {
     Diffractometer(Diffractometer),
     /// `ocean-obp`.
     Spectrometer(Spectrometer),
+    /// `quantum-espresso`.
+    QuantumEspresso(QuantumEspresso),
 }
 
 /// Sets an instrument up. Nothing is contacted before [`Instrument::connect`]. The line settings of a serial connection
@@ -82,6 +86,10 @@ pub fn open(driver: &str, connect: Connect, settings: &toml::Table) -> Result<An
         (Connect::Serial { path, .. }, Some(settings)) => Connect::Serial { path, settings },
         (connect, _) => connect,
     };
+    // A program has no line, and everything else has one.
+    if DRIVERS.contains(&driver) && (driver == quantum_espresso::DRIVER) != (connect == Connect::Local) {
+        return Err(OpenError::Connection { driver: driver.to_owned(), connect: connect.to_string() });
+    }
     Ok(match driver {
         syringe_pump::DRIVER => {
             AnyInstrument::SyringePump(SyringePump::new(Port::new(connect), checked(driver, settings)?))
@@ -99,6 +107,7 @@ pub fn open(driver: &str, connect: Connect, settings: &toml::Table) -> Result<An
             let port = Port::new(Connect::Tcp { address });
             AnyInstrument::Spectrometer(Spectrometer::new(port, checked(driver, settings)?))
         }
+        quantum_espresso::DRIVER => AnyInstrument::QuantumEspresso(QuantumEspresso::new(checked(driver, settings)?)),
         _ => return Err(OpenError::UnknownDriver { driver: driver.to_owned() }),
     })
 }
@@ -124,6 +133,7 @@ pub fn manifest_with(driver: &str, settings: &toml::Table) -> Result<Manifest, O
             checked::<spectrometer::SpectrometerSettings>(driver, settings)?;
             spectrometer::manifest()
         }
+        quantum_espresso::DRIVER => checked::<quantum_espresso::QuantumEspressoSettings>(driver, settings)?.manifest(),
         _ => return Err(OpenError::UnknownDriver { driver: driver.to_owned() }),
     })
 }
@@ -138,6 +148,7 @@ pub fn serial_settings(driver: &str) -> Option<SerialSettings> {
         arm::DRIVER => arm::SERIAL,
         diffractometer::DRIVER => diffractometer::SERIAL,
         spectrometer::DRIVER => spectrometer::SERIAL,
+        quantum_espresso::DRIVER => quantum_espresso::SERIAL,
         _ => return None,
     })
 }
@@ -166,6 +177,7 @@ fn settings_problems(driver: &str, table: &toml::Table) -> Vec<(String, String)>
         arm::DRIVER => settings::read::<arm::ArmSettings>(table).map(drop),
         diffractometer::DRIVER => settings::read::<diffractometer::DiffractometerSettings>(table).map(drop),
         spectrometer::DRIVER => settings::read::<spectrometer::SpectrometerSettings>(table).map(drop),
+        quantum_espresso::DRIVER => settings::read::<quantum_espresso::QuantumEspressoSettings>(table).map(drop),
         _ => Ok(()),
     };
     result.err().unwrap_or_default()
@@ -195,7 +207,7 @@ pub struct Watchdog {
 
 impl Watchdog {
     /// The defaults of the reliability reference, section 4.6. An arm makes a controlled stop and keeps its grip; the
-    /// motion of a pump ends by itself; a furnace and a scan go on; a plate holds its setpoint for a minute.
+    /// motion of a pump ends by itself; a furnace, a scan and a calculation go on; a plate holds its setpoint for a minute.
     pub fn of_driver(driver: &str) -> Watchdog {
         let (safe_after_s, stops_running) = match driver {
             arm::DRIVER => (Some(5), true),
@@ -325,6 +337,7 @@ macro_rules! each {
             AnyInstrument::Arm($instrument) => $what,
             AnyInstrument::Diffractometer($instrument) => $what,
             AnyInstrument::Spectrometer($instrument) => $what,
+            AnyInstrument::QuantumEspresso($instrument) => $what,
         }
     };
 }

@@ -95,6 +95,18 @@ pub const OPTICS_LIGHT_ON: &str = "E0162";
 pub const OPTICS_SPECTRUM: &str = "E0163";
 /// The driver has no such command.
 pub const UNKNOWN_COMMAND: &str = "E0171";
+/// The first-principles program is not there.
+pub const DFT_NOT_INSTALLED: &str = "E0181";
+/// The structure to calculate cannot be read or is not ordered.
+pub const DFT_STRUCTURE: &str = "E0182";
+/// An element has no pseudopotential, or several.
+pub const DFT_PSEUDOPOTENTIAL: &str = "E0183";
+/// The calculation did not become self-consistent.
+pub const DFT_NOT_CONVERGED: &str = "E0184";
+/// The first-principles program stopped with an error, crashed or was killed.
+pub const DFT_STOPPED: &str = "E0185";
+/// The folder of a calculation cannot be used.
+pub const DFT_FOLDER: &str = "E0186";
 
 const fn page(
     code: &'static str,
@@ -338,6 +350,49 @@ pub const ALL: &[Explanation] = &[
         "A command or argument reached the driver that its manifest does not have. Nothing was sent to the device.",
         "Yes.",
         "Use the same version of `ppu` on all computers, and restart the driver after an update.",
+    ),
+    page(
+        DFT_NOT_INSTALLED,
+        "the first-principles program is not there",
+        "The program that the settings name cannot be started, or does not speak like Quantum ESPRESSO's pw.x.",
+        "Yes: nothing was calculated, and nothing else of the lab needs it.",
+        "Install it (Debian and Ubuntu: `apt install quantum-espresso quantum-espresso-data`), or name it in the \
+         instrument's settings: `program = [\"/path/to/pw.x\"]`.",
+    ),
+    page(
+        DFT_STRUCTURE,
+        "the structure cannot be calculated",
+        "The CIF file cannot be read, or sites are shared or not full.",
+        "Yes: nothing was calculated.",
+        "Give an ordered structure; the message names the line or the site.",
+    ),
+    page(
+        DFT_PSEUDOPOTENTIAL,
+        "a pseudopotential is missing or ambiguous",
+        "The folder has no file for an element, or several among which the settings do not choose.",
+        "Yes: nothing was calculated.",
+        "Put the file into the folder that the message names, or choose one in the settings under `files`.",
+    ),
+    page(
+        DFT_NOT_CONVERGED,
+        "the calculation did not converge",
+        "Self-consistency was not reached in the steps that are allowed, so there is no energy.",
+        "Yes: computing time is all that was spent.",
+        "Give a metal a smearing and a magnet a moment; otherwise allow more steps with `most_steps`.",
+    ),
+    page(
+        DFT_STOPPED,
+        "the calculation broke off",
+        "The program stopped with a message of its own, crashed, or was killed; its words are in the message.",
+        "Yes: computing time is all that was spent.",
+        "Read the message and the files in the folder that it names; memory is what is short most often.",
+    ),
+    page(
+        DFT_FOLDER,
+        "the folder of the calculations cannot be used",
+        "Input or result could not be written or read.",
+        "Yes: nothing but files is concerned.",
+        "Make space on the disk or mend the permissions of the `folder` in the settings.",
     ),
     page(
         kit::LINE_SILENT,

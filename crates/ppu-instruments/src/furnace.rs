@@ -320,7 +320,7 @@ impl Furnace {
     fn new_bus(&self, identity: Option<Identity>) -> Modbus {
         let framing = match self.connect {
             Connect::Serial { .. } => Framing::Rtu,
-            Connect::Tcp { .. } => Framing::Tcp,
+            Connect::Tcp { .. } | Connect::Local => Framing::Tcp,
         };
         Modbus::new(ModbusSettings {
             connect: self.connect.clone(),

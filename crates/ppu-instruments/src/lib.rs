@@ -11,6 +11,7 @@ pub mod codes;
 pub mod diffractometer;
 pub mod furnace;
 pub mod hotplate;
+pub mod quantum_espresso;
 pub mod spectrometer;
 pub mod syringe_pump;
 

@@ -29,6 +29,16 @@ pub(crate) fn integer(name: &str, limits: (i64, i64), default: Option<i64>, desc
     }
 }
 
+/// A whole file as text.
+pub(crate) fn document(name: &str, most_bytes: u32, description: &str) -> ArgumentSpec {
+    ArgumentSpec {
+        name: name.to_owned(),
+        kind: ArgumentKind::Document { most_bytes },
+        default: None,
+        description: description.to_owned(),
+    }
+}
+
 /// A yes-or-no argument that is `false` when left out.
 pub(crate) fn flag(name: &str, description: &str) -> ArgumentSpec {
     ArgumentSpec {

@@ -182,6 +182,9 @@ impl From<&ArgumentSpec> for wire_capability::ArgumentSpec {
             ArgumentKind::Integer { min, max } => Kind::Integer(wire_capability::IntegerRange { min: *min, max: *max }),
             ArgumentKind::Choice(words) => Kind::Choice(wire_capability::Choice { words: words.clone() }),
             ArgumentKind::Text => Kind::Text(wire_capability::Text {}),
+            ArgumentKind::Document { most_bytes } => {
+                Kind::Document(wire_capability::Document { most_bytes: *most_bytes })
+            }
             ArgumentKind::Flag => Kind::Flag(wire_capability::Flag {}),
         };
         wire_capability::ArgumentSpec {
@@ -204,6 +207,7 @@ impl TryFrom<&wire_capability::ArgumentSpec> for ArgumentSpec {
             Kind::Integer(range) => ArgumentKind::Integer { min: range.min, max: range.max },
             Kind::Choice(choice) => ArgumentKind::Choice(choice.words.clone()),
             Kind::Text(_) => ArgumentKind::Text,
+            Kind::Document(document) => ArgumentKind::Document { most_bytes: document.most_bytes },
             Kind::Flag(_) => ArgumentKind::Flag,
         };
         let default = spec.default_value.as_ref().map(Value::try_from).transpose()?;

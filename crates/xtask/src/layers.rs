@@ -25,7 +25,7 @@ const TABLE: [(&str, &[&str]); 20] = [
     ("ppu-proto", &["ppu-core"]),
     ("ppu-journal", &["ppu-core", "ppu-engine", "ppu-proto", "ppu-store", "ppu-host"]),
     ("ppu-driver", &["ppu-core", "ppu-proto", "ppu-store", "ppu-host"]),
-    ("ppu-instruments", &["ppu-core", "ppu-proto", "ppu-driver"]),
+    ("ppu-instruments", &["ppu-core", "ppu-proto", "ppu-driver", "ppu-atoms"]),
     (
         "ppu-scheduler",
         &[

@@ -101,6 +101,7 @@ impl Bus {
             Connect::Tcp { address } => open_tcp_stream(address, OPEN_TIMEOUT)
                 .await
                 .map(|stream| Shared::new(&name, stream, self.frames.clone())),
+            Connect::Local => Err(LineError::NoAddress),
         };
         let mut stream = opened.map_err(|error| line(&name, &error))?;
         if let Some(end) = self.quiet_until {
@@ -186,7 +187,7 @@ impl ModbusSettings {
             Connect::Serial { settings, .. } => {
                 Duration::from_secs_f64((3.5 * 11.0 / f64::from(settings.baud.max(1))).max(0.001_75))
             }
-            Connect::Tcp { .. } => Duration::from_micros(1_750),
+            Connect::Tcp { .. } | Connect::Local => Duration::from_micros(1_750),
         }
     }
 }

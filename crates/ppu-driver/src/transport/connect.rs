@@ -71,6 +71,8 @@ pub enum Connect {
         /// `host:port`.
         address: String,
     },
+    /// A program on this computer: there is no line.
+    Local,
 }
 
 impl Connect {
@@ -79,6 +81,7 @@ impl Connect {
         match connection {
             Connection::Serial(path) => Ok(Connect::Serial { path: path.clone(), settings: serial }),
             Connection::Tcp(address) => Ok(Connect::Tcp { address: address.clone() }),
+            Connection::Local => Ok(Connect::Local),
             Connection::Simulated => Err(LineError::NoAddress),
         }
     }
@@ -89,6 +92,7 @@ impl fmt::Display for Connect {
         match self {
             Connect::Serial { path, .. } => write!(f, "serial:{path}"),
             Connect::Tcp { address } => write!(f, "tcp:{address}"),
+            Connect::Local => f.write_str("local"),
         }
     }
 }

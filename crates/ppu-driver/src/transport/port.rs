@@ -79,6 +79,7 @@ impl Port {
         let opened = match &self.connect {
             Some(Connect::Serial { path, settings }) => open_serial(path, *settings).await,
             Some(Connect::Tcp { address }) => open_tcp(address, OPEN_TIMEOUT).await,
+            Some(Connect::Local) => Err(LineError::NoAddress),
             None => Err(LineError::Closed),
         };
         match &opened {

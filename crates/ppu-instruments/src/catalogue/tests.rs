@@ -47,6 +47,7 @@ fn the_second_watchdog_is_that_of_the_reference_unless_a_file_says_otherwise() {
         ("mettler-sics", None, false),
         ("aeris-uai", None, false),
         ("ocean-obp", Some(5), false),
+        ("quantum-espresso", None, false),
     ];
     for (driver, safe_after_s, stops_running) in expected {
         let default = Watchdog { safe_after: safe_after_s.map(Duration::from_secs), stops_running };
@@ -105,6 +106,7 @@ fn the_names_that_protocols_use_are_there() {
         ("ocean-obp", "spectroscopy", "reference", Idempotent),
         ("ocean-obp", "spectroscopy", "absorbance", Idempotent),
         ("ocean-obp", "spectroscopy", "photoluminescence", Idempotent),
+        ("quantum-espresso", "first_principles", "scf", Continuing),
     ];
     for (driver, capability, command, class) in expected {
         let manifest = manifest(driver).unwrap();
@@ -129,6 +131,13 @@ fn every_instrument_file_parses_and_opens() {
         let text = std::fs::read_to_string(&path).unwrap();
         let file = InstrumentFile::parse(&path.display().to_string(), &text).unwrap();
         let mut connect = Connect::Tcp { address: "127.0.0.1:1".to_owned() };
+        if file.driver == "quantum-espresso" {
+            assert!(matches!(open(&file.driver, connect, &file.settings), Err(OpenError::Connection { .. })));
+            connect = Connect::Local;
+        } else {
+            let local = open(&file.driver, Connect::Local, &file.settings);
+            assert!(matches!(local, Err(OpenError::Connection { .. })), "{}", file.driver);
+        }
         open(&file.driver, connect.clone(), &file.settings).unwrap();
         if matches!(file.driver.as_str(), "cavro-xlp" | "ika-cmag" | "mettler-sics" | "eurotherm-epc3016") {
             let settings = SerialSettings::new_8n1(1);

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 const MOST_LINES: usize = 600;
 
 /// Crates that take time, files and randomness as inputs.
-pub const PURE_CRATES: [&str; 9] = [
+pub const PURE_CRATES: [&str; 10] = [
     "ppu-core",
     "ppu-engine",
     "ppu-timetable",
@@ -16,6 +16,7 @@ pub const PURE_CRATES: [&str; 9] = [
     "ppu-diffraction",
     "ppu-spectra",
     "ppu-atoms",
+    "ppu-wyckoff",
 ];
 
 /// Folders at the root that hold source of ours.

@@ -5,6 +5,7 @@ mod suite;
 mod tables;
 mod tidy;
 mod torture;
+mod train_wyckoff;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
         /// The file `xraydb.sqlite` of the Python package `xraydb`.
         database: PathBuf,
     },
+    /// Trains the model of crystals anew on reference structures: an hour on one core.
+    TrainWyckoff(train_wyckoff::TrainArguments),
     /// Checks format, layers, and the rules about source files.
     Tidy,
 }
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         Task::Bench(arguments) => bench::run(&arguments),
         Task::Torture(arguments) => torture::run(&arguments),
         Task::Tables { database } => tables::run(&database),
+        Task::TrainWyckoff(arguments) => train_wyckoff::run(&arguments),
         Task::Tidy => tidy::run(),
     };
     match result {

@@ -19,7 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`steer`] draws from q(x) · exp(value(x)) instead, with a caller's value as twist; [`Realiser`] gives a crystal atoms to
+//! [`steer()`] draws from q(x) · exp(value(x)) instead, with a caller's value as twist; [`Realiser`] gives a crystal atoms to
 //! begin a relaxation with. Only binaries and ternaries of at most [`MOST_ATOMS`] atoms are described: that is what the
 //! model has learnt from.
 

@@ -9,10 +9,10 @@ use ppu_optimizer::normal::quantile;
 use ppu_optimizer::{Ask, Optimizer, PriorMean, Trial, TrialOutcome};
 use ppu_proposer::smc::{Energy, Landscape, Schedule, anneal, start};
 use ppu_proposer::{
-    AnnealSettings, AnnealedProposer, Condition, Offer, PriorProposer, ProposeError, Proposer, Refusal, TwinPrior,
-    Utility, rng, screen,
+    AnnealSettings, AnnealedProposer, Condition, Guided, Offer, PriorProposer, ProposeError, Proposer, Refusal,
+    TwinPrior, Utility, rng, screen,
 };
-use ppu_twin::{Correction, Corrections, Fidelity, FilmTwin, Twin};
+use ppu_twin::{Correction, Corrections, Evaluation, Fidelity, FidelityDescription, FilmTwin, Twin, TwinRefusal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -372,4 +372,35 @@ fn with_a_wrong_but_honest_twin_the_loop_beats_chance_and_does_no_harm() {
         "median best true score after 12, 10 seeds: with twin {informed:.3}, without {alone:.3}, random {random:.3}"
     );
     assert!(informed > alone - 0.02 && informed > random + 0.08, "{informed} {alone} {random}");
+}
+
+/// A twin that takes a low share of bromide for a high one.
+struct Liar(FilmTwin);
+
+impl Twin for Liar {
+    fn evaluate(&self, candidate: &Candidate, fidelity: Fidelity) -> Result<Evaluation, TwinRefusal> {
+        let mut told = candidate.clone();
+        told.0.entry("br".into()).and_modify(|br| *br = 0.5 - *br);
+        self.0.evaluate(&told, fidelity)
+    }
+
+    fn describe(&self, fidelity: Fidelity) -> FidelityDescription {
+        self.0.describe(fidelity)
+    }
+}
+
+#[test]
+fn what_the_laboratory_refutes_of_a_twin_is_left_out() {
+    let (space, objectives, trials) = (space(), demanding(), random_loop(1));
+    let ask = |twin: &dyn Twin| {
+        let twin = Some((twin, Fidelity::Process));
+        let guided = Guided { space: &space, objectives: &objectives, seed: 1, twin, opinions: &[] };
+        guided.suggest(&trials, &[], 4, 3).expect("the question is sound")
+    };
+    let misled = ask(&Liar(FilmTwin::default()));
+    assert!(misled.dropped.contains("band_gap"), "{:?}", misled.tracking);
+    assert!(misled.remarks().iter().any(|said| said.contains("the twin's band_gap is left out")), "{misled:?}");
+    assert_eq!(misled.proposal.picks.len(), 3);
+    let honest = ask(&FilmTwin::default());
+    assert!(!honest.dropped.contains("band_gap"), "{:?}", honest.tracking);
 }

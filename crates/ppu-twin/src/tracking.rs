@@ -61,9 +61,15 @@ impl Tracking {
     /// One sentence for people.
     #[must_use]
     pub fn says(&self, level: &str) -> String {
-        let Tracking { pairs, correlation, interval: (low, high), .. } = self;
+        let Tracking { pairs, observed, correlation, interval: (low, high), refuted } = self;
         let record = format!("correlation {correlation:.2} ({low:.2} to {high:.2}) over {pairs} pairs");
-        if self.informative() { format!("{level}: {record}") } else { format!("{level} is left out: {record}") }
+        match (refuted, self.informative()) {
+            (true, _) => {
+                format!("{level} is left out: {pairs} pairs refute it, their own correlation is {observed:.2}")
+            }
+            (false, false) => format!("{level} is left out: {record}"),
+            (false, true) => format!("{level}: {record}"),
+        }
     }
 }
 

@@ -39,6 +39,9 @@ pub(super) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Bar>> {
         }
         bars.extend(lines::bars(command, part)?);
     }
+    let mut command = Command::new(lines::example(bench, "firmware-sim", "film_loop")?);
+    command.args(["--seeds", &bench.arguments.seeds.to_string()]);
+    bars.extend(lines::bars(command, "film_loop")?);
     if let Some(weights) = weights {
         bars.extend(potential(bench, &weights)?);
     }

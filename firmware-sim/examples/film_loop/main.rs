@@ -1,0 +1,182 @@
+//! Lab trials to the goal in the demo's world: the optimizer alone, with twin and proposer, and with a twin made to lie. The
+//! world stands in one process with the production proposer, twin, optimizer and analysis; films are made one batch after
+//! another. `film_loop [--seeds N] [--trials N] [--first SEED]` prints one line of JSON a bar; progress goes to standard
+//! error. `cargo xtask bench proposer` builds and runs it.
+#![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+mod lab;
+mod liar;
+
+use std::time::Instant;
+
+use firmware_sim::world::WorldConfig;
+use ppu_core::campaign::CampaignSpec;
+use ppu_core::objective::score;
+use ppu_core::protocol::Protocol;
+use ppu_optimizer::{Trial, TrialOutcome};
+use ppu_proposer::Guided;
+use ppu_twin::{Fidelity, FilmTwin, Twin};
+
+use lab::{Lab, SLIDES};
+use liar::Liar;
+
+/// What went wrong, in a sentence for people.
+type Problem = String;
+
+const WORLD: &str = include_str!("../../../config/worlds/perovskite.toml");
+const CAMPAIGN: &str = include_str!("../../../config/campaigns/wide_gap_perovskite.toml");
+const PROTOCOL: &str = include_str!("../../../config/protocols/drop_cast_film.toml");
+
+/// Who guides a campaign.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Arm {
+    Alone,
+    Twin,
+    Flipped,
+    Shuffled,
+}
+
+const ARMS: [(Arm, &str); 4] = [
+    (Arm::Alone, "optimizer alone"),
+    (Arm::Twin, "twin and proposer"),
+    (Arm::Flipped, "a twin that lies: reversed"),
+    (Arm::Shuffled, "a twin that lies: shuffled"),
+];
+
+struct Settings {
+    seeds: u64,
+    first: u64,
+    trials: usize,
+}
+
+fn main() -> Result<(), Problem> {
+    let mut settings = Settings { seeds: 20, first: 1, trials: 24 };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
+        let number = value.parse::<u64>().map_err(|error| format!("{value}: {error}"))?;
+        match argument.as_str() {
+            "--seeds" => settings.seeds = number.max(1),
+            "--first" => settings.first = number,
+            "--trials" => settings.trials = number.clamp(8, u64::from(SLIDES)) as usize,
+            _ => return Err(format!("{argument} is not known")),
+        }
+    }
+    let world = world()?;
+    let protocol = Protocol::parse("drop_cast_film.toml", PROTOCOL).map_err(|error| error.to_string())?;
+    let spec =
+        CampaignSpec::parse("wide_gap_perovskite.toml", CAMPAIGN, &protocol).map_err(|error| error.to_string())?;
+    let mut scores: Vec<Vec<Vec<f64>>> = vec![Vec::new(); ARMS.len()];
+    for seed in settings.first..settings.first + settings.seeds {
+        for ((arm, name), all) in ARMS.iter().zip(&mut scores) {
+            let started = Instant::now();
+            let best = campaign(*arm, &world, &spec, &settings, seed)?;
+            let at = |trials: usize| best[trials.min(best.len()) - 1];
+            eprintln!(
+                "seed {seed}, {name}: best {:.3} after 8, {:.3} after 12, {:.3} after 24, {:.3} after {} ({:.1} s)",
+                at(8),
+                at(12),
+                at(24),
+                at(settings.trials),
+                settings.trials,
+                started.elapsed().as_secs_f64()
+            );
+            all.push(best);
+        }
+    }
+    report(&spec, &scores);
+    Ok(())
+}
+
+/// The shipped world with slides enough.
+fn world() -> Result<WorldConfig, Problem> {
+    let file: toml::Table = WORLD.parse().map_err(|error| format!("perovskite.toml: {error}"))?;
+    let table = file.get("world").ok_or("perovskite.toml has no [world]")?.clone();
+    let mut world: WorldConfig = table.try_into().map_err(|error| format!("perovskite.toml: {error}"))?;
+    world.samples.count = SLIDES;
+    world
+        .position
+        .iter_mut()
+        .filter(|place| place.name == world.samples.rack)
+        .for_each(|rack| rack.count = Some(SLIDES));
+    Ok(world)
+}
+
+/// The best score after every trial, by measured values. A film without all values counts as none.
+fn campaign(
+    arm: Arm,
+    world: &WorldConfig,
+    spec: &CampaignSpec,
+    settings: &Settings,
+    seed: u64,
+) -> Result<Vec<f64>, Problem> {
+    let mut lab = Lab::new(world, seed)?;
+    let twin = FilmTwin::new(spec.fixed.clone());
+    let flipped = Liar::reversed(&twin, &spec.space);
+    let shuffled = Liar::shuffled(&twin, &spec.space);
+    let twin: Option<&dyn Twin> = match arm {
+        Arm::Alone => None,
+        Arm::Twin => Some(&twin),
+        Arm::Flipped => Some(&flipped),
+        Arm::Shuffled => Some(&shuffled),
+    };
+    let guided = Guided {
+        space: &spec.space,
+        objectives: &spec.objectives,
+        seed,
+        twin: twin.map(|twin| (twin, Fidelity::Process)),
+        opinions: &[],
+    };
+    let (mut trials, mut best, mut round) = (Vec::<Trial>::new(), Vec::new(), 0);
+    while trials.len() < settings.trials {
+        let count = (spec.batch as usize).min(settings.trials - trials.len());
+        let guidance = guided.suggest(&trials, &[], round, count).map_err(|error| format!("{error:?}"))?;
+        for pick in &guidance.proposal.picks {
+            let observation = lab.run(&pick.candidate)?;
+            let reached = observation.complete(&spec.objectives).map_or(0.0, |values| score(&spec.objectives, &values));
+            best.push(best.last().copied().unwrap_or(0.0_f64).max(reached));
+            let id = format!("trial {}", trials.len());
+            trials.push(Trial { id, candidate: pick.candidate.clone(), outcome: TrialOutcome::Valid(observation) });
+        }
+        round += 1;
+    }
+    Ok(best)
+}
+
+fn median(values: &mut [f64]) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    if values.len() % 2 == 1 { values[middle] } else { 0.5 * (values[middle - 1] + values[middle]) }
+}
+
+/// The goal is what the optimizer alone has reached in the median when the shipped budget is spent.
+fn report(spec: &CampaignSpec, scores: &[Vec<Vec<f64>>]) {
+    let budget = spec.budget_trials as usize;
+    let goal = median(&mut scores[0].iter().map(|best| best[budget.min(best.len()) - 1]).collect::<Vec<_>>());
+    let seeds = scores[0].len();
+    // A campaign that never gets there counts as one that would take one trial more than it had.
+    let to_goal = |arm: usize| -> Vec<f64> {
+        let one = |best: &Vec<f64>| (best.iter().position(|score| *score >= goal).unwrap_or(best.len()) + 1) as f64;
+        scores[arm].iter().map(one).collect()
+    };
+    let alone = median(&mut to_goal(0));
+    for (arm, (which, name)) in ARMS.iter().enumerate() {
+        let mut needed = to_goal(arm);
+        let value = median(&mut needed);
+        let quartile = |q: f64| needed[((needed.len() - 1) as f64 * q).round() as usize];
+        let (target, holds) = match which {
+            Arm::Alone => ("a yardstick".to_owned(), true),
+            Arm::Twin => ("at most half the trials of the optimizer alone".to_owned(), value <= 0.5 * alone),
+            Arm::Flipped | Arm::Shuffled => ("not worse than the optimizer alone".to_owned(), value <= alone),
+        };
+        let bar = format!(
+            "demo world, {name}: lab trials to the score {goal:.3} (median of {seeds} seeds, quartiles {:.0} to {:.0})",
+            quartile(0.25),
+            quartile(0.75)
+        );
+        let peer = if arm == 0 { "null".to_owned() } else { alone.to_string() };
+        println!(
+            "{{\"bar\":{bar:?},\"value\":{value},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"optimizer alone\",\"peer_value\":{peer},\"holds\":{holds}}}"
+        );
+    }
+}

@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
 
 use crate::{client, counters, demo, exit, files, journal, roles, spectrum, twin, up, xrd};
@@ -360,6 +362,13 @@ pub(crate) enum SimVerb {
         #[arg(long, default_value = "ppu-data", env = "PPU_DATA")]
         data: PathBuf,
     },
+    /// Stands in for Quantum ESPRESSO's pw.x: reads an input on standard input and prints an output of the same shape,
+    /// with energies by a made law. For an instrument file: `program = ["ppu", "sim", "pw"]`.
+    Pw {
+        /// Seconds on the clock that a run takes.
+        #[arg(long, default_value_t = 0.0)]
+        takes_s: f64,
+    },
     /// Shows simulated time, speed and what was executed.
     Status {
         /// Data folder of the lab.
@@ -374,7 +383,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Demo(demo) => demo::run(demo).await,
         Verb::Xrd(verb) => xrd::run(verb),
         Verb::Spectrum(verb) => spectrum::run(verb),
-        Verb::Twin(verb) => twin::run(verb),
+        Verb::Twin(verb) => twin::run(verb).await,
         Verb::Up(up) => up::run(up).await,
         Verb::Submit(submit) => client::submit(submit).await,
         Verb::Status(status) => client::status(status).await,
@@ -398,6 +407,7 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
             client::sim_fault(&data, &device, &name, count, delay_ms).await
         }
         Verb::Sim(SimVerb::Move { sample, position, data }) => client::sim_move(&data, &sample, &position).await,
+        Verb::Sim(SimVerb::Pw { takes_s }) => sim_pw(takes_s),
         Verb::Sim(SimVerb::Status { data }) => client::sim_status(&data).await,
         Verb::Scheduler(role) => roles::scheduler(role).await,
         Verb::Driver(role) => roles::driver(role).await,
@@ -407,6 +417,23 @@ pub(crate) async fn run(arguments: Arguments) -> anyhow::Result<u8> {
         Verb::Broker(role) => roles::broker(role).await,
         Verb::Optimizer(role) => roles::optimizer(role).await,
     }
+}
+
+fn sim_pw(takes_s: f64) -> anyhow::Result<u8> {
+    let takes = std::time::Duration::try_from_secs_f64(takes_s).context("--takes-s must be a span of time")?;
+    let input = std::io::read_to_string(std::io::stdin())?;
+    let answer = firmware_sim::pwscf::answer(&input, std::path::Path::exists);
+    // One half before and one after, so that whoever looks meanwhile finds a run under way.
+    let middle = answer.text.len() / 2;
+    let middle = (0..=middle).rev().find(|index| answer.text.is_char_boundary(*index)).unwrap_or(0);
+    let mut out = std::io::stdout().lock();
+    out.write_all(&answer.text.as_bytes()[..middle])?;
+    out.flush()?;
+    if !input.trim().is_empty() {
+        std::thread::sleep(takes);
+    }
+    out.write_all(&answer.text.as_bytes()[middle..])?;
+    Ok(answer.status)
 }
 
 #[expect(clippy::print_stdout, reason = "the page is the data that was asked for")]

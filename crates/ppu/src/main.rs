@@ -5,6 +5,7 @@
 
 mod cli;
 mod client;
+mod converge;
 mod counters;
 mod demo;
 mod exit;

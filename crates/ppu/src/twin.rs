@@ -6,12 +6,12 @@ use std::process::Command;
 use anyhow::Context as _;
 use clap::{Args, Subcommand, ValueEnum};
 use ppu_atoms::wheel::{self, Head};
-use ppu_atoms::{Element, Lattice, Structure};
-use ppu_diffraction::cif;
+use ppu_atoms::{Structure, cif};
 use ppu_twin::{AtomisticEvaluation, AtomisticStage, AtomisticTwin};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
+use crate::converge::{self, ConvergeArguments};
 use crate::exit;
 
 /// The wheel of the package chgnet 0.4.2 on PyPI, which holds the published weights.
@@ -21,8 +21,6 @@ const WHEEL: &str = "https://files.pythonhosted.org/packages/70/43/\
 const WHEEL_SHA256: &str = "f60a3ed0dacc4657c511807eb1de44e12654e54d8f5a0cc483d1255564fb378a";
 /// Name of the licence notice that stays beside the weights.
 const LICENCE_FILE: &str = "LICENCE-chgnet.txt";
-/// A site that is filled to this share counts as full; a potential knows no fractions of atoms.
-const FULL: f64 = 0.99;
 
 /// The digital twin's atomistic level.
 #[derive(Debug, Subcommand)]
@@ -38,6 +36,8 @@ pub(crate) enum TwinVerb {
     },
     /// Energies of crystal structures; ordered ones, as they stand or relaxed within their symmetry.
     Evaluate(EvaluateArguments),
+    /// Finds the cheapest cutoff and k-point grid for a precision, with Quantum ESPRESSO; a person approves the bill.
+    Converge(ConvergeArguments),
 }
 
 #[derive(Debug, Args)]
@@ -76,10 +76,11 @@ impl From<HeadName> for Head {
     }
 }
 
-pub(crate) fn run(verb: TwinVerb) -> anyhow::Result<u8> {
+pub(crate) async fn run(verb: TwinVerb) -> anyhow::Result<u8> {
     match verb {
         TwinVerb::Fetch { from, to } => fetch(from.as_deref(), &to),
         TwinVerb::Evaluate(arguments) => evaluate(&arguments),
+        TwinVerb::Converge(arguments) => converge::run(arguments).await,
     }
 }
 
@@ -159,34 +160,17 @@ fn with_cause(error: &dyn std::error::Error) -> String {
 }
 
 /// The first structure of a CIF file, atom by atom.
-fn read(path: &Path) -> anyhow::Result<(String, Structure)> {
+pub(crate) fn read(path: &Path) -> anyhow::Result<(String, Structure)> {
     let invalid = |error: &dyn std::fmt::Display| exit::coded(exit::INVALID, format!("{}: {error}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => exit::coded(exit::NOT_FOUND, format!("{} does not exist", path.display())),
         _ => anyhow::Error::new(error).context(format!("{} cannot be read", path.display())),
     })?;
-    let found = cif::read_structure(&text).map_err(|error| invalid(&error))?;
+    let found = cif::read(&text).map_err(|error| invalid(&error))?;
     for warning in &found.warnings {
         eprintln!("{}: {warning}", path.display());
     }
-    let phase = found.phase;
-    let cell = phase.cell();
-    let lattice = Lattice::from_parameters([cell.a, cell.b, cell.c], [cell.alpha, cell.beta, cell.gamma]);
-    let (mut species, mut fractional) = (Vec::new(), Vec::new());
-    for (site, positions) in phase.atoms() {
-        let [occupant] = &site.occupants[..] else {
-            return Err(invalid(&format!("site {} is shared; a potential needs an ordered structure", site.label)));
-        };
-        if occupant.occupancy < FULL {
-            let text = format!("site {} is filled to {}; a potential needs full sites", site.label, occupant.occupancy);
-            return Err(invalid(&text));
-        }
-        let element: Element = occupant.element.symbol().parse().map_err(|error| invalid(&error))?;
-        species.extend(positions.iter().map(|_| element));
-        fractional.extend(positions);
-    }
-    let structure = Structure::new(lattice, species, fractional).map_err(|error| invalid(&error))?;
-    Ok((phase.name().to_owned(), structure))
+    Ok((found.name, found.structure))
 }
 
 fn to_json(path: &Path, name: &str, structure: &Structure, found: &AtomisticEvaluation) -> Value {

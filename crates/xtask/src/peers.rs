@@ -8,6 +8,9 @@ pub const REQUIRE: &str = "PPU_REQUIRE_PEERS";
 /// The Python interpreter that tests use; `python3` where it is not set.
 pub const PYTHON: &str = "PPU_PYTHON";
 
+/// What the package with the pseudopotentials brings.
+const PSEUDOPOTENTIALS: &str = "/usr/share/espresso/pseudo/Si.pz-vbc.UPF";
+
 /// A foreign program.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Peer {
@@ -35,6 +38,12 @@ pub fn look() -> Vec<Peer> {
             purpose: "a browser, in which the console is opened",
             install: "apt-get install chromium",
             found: find(&["chromium", "chromium-browser", "google-chrome"]),
+        },
+        Peer {
+            name: "Quantum ESPRESSO",
+            purpose: "a first-principles program by others, which the driver runs and whose output it reads",
+            install: "apt-get install quantum-espresso quantum-espresso-data",
+            found: find(&["pw.x"]).filter(|_| Path::new(PSEUDOPOTENTIALS).is_file()),
         },
         Peer {
             name: "Python with grpcio, grpcio-reflection, protobuf",

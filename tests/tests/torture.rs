@@ -15,6 +15,8 @@ async fn no_action_is_lost_or_repeated_whatever_dies() -> anyhow::Result<()> {
         ensure!(met >= wanted as usize, "only {met} of {wanted} kills of {kind} met a living process");
     }
     ensure!(report.power_losses.0 == sizes.power_losses as usize);
-    ensure!(report.runs >= 20 && report.actions.len() >= 6, "too little was done to prove anything: {report:?}");
+    // How many runs fit between the blows depends on the machine; the claim rests on actions that were compared.
+    let compared: usize = report.actions.values().sum();
+    ensure!(compared >= 100 && report.actions.len() >= 6, "too little was done to prove anything: {report:?}");
     Ok(())
 }

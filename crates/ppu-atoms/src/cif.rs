@@ -72,6 +72,32 @@ pub fn read(text: &str) -> Result<CifStructure, CifStructureError> {
     Ok(CifStructure { name: phase.name().to_owned(), structure, warnings: found.warnings })
 }
 
+/// The structure as a CIF file without symmetry: every atom of the cell, lengths in Å, angles in degrees.
+#[must_use]
+pub fn write(name: &str, structure: &Structure) -> String {
+    let edges = structure.lattice().0;
+    let length = |edge: [f64; 3]| edge.iter().map(|x| x * x).sum::<f64>().sqrt();
+    let angle = |a: [f64; 3], b: [f64; 3]| {
+        let product: f64 = a.iter().zip(&b).map(|(a, b)| a * b).sum();
+        (product / (length(a) * length(b))).clamp(-1.0, 1.0).acos().to_degrees()
+    };
+    let [a, b, c] = edges;
+    let mut lines = vec![format!("data_{}", name.replace(char::is_whitespace, "_"))];
+    for (edge, value) in [("a", a), ("b", b), ("c", c)] {
+        lines.push(format!("_cell_length_{edge} {:.6}", length(value)));
+    }
+    for (name, value) in [("alpha", angle(b, c)), ("beta", angle(a, c)), ("gamma", angle(a, b))] {
+        lines.push(format!("_cell_angle_{name} {value:.6}"));
+    }
+    lines.push("_symmetry_space_group_name_H-M 'P 1'\nloop_\n_symmetry_equiv_pos_as_xyz\n'x,y,z'\nloop_".to_owned());
+    let columns = ["label", "type_symbol", "fract_x", "fract_y", "fract_z"];
+    lines.extend(columns.map(|column| format!("_atom_site_{column}")));
+    for (at, (element, [x, y, z])) in structure.species().iter().zip(structure.fractional()).enumerate() {
+        lines.push(format!("{element}{} {element} {x:.8} {y:.8} {z:.8}", at + 1));
+    }
+    lines.join("\n") + "\n"
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +110,20 @@ mod tests {
              _atom_site_fract_y\n_atom_site_fract_z\n_atom_site_occupancy\nCs1 Cs 0 0 0 1\n\
              Cl1 Cl 0.5 0.5 0.5 {occupancy}\n{second}"
         )
+    }
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let lattice = Lattice::from_parameters([3.1, 4.2, 5.3], [80.0, 95.0, 110.0]);
+        let species = ["Ti", "O"].map(|symbol| symbol.parse().unwrap()).to_vec();
+        let structure = Structure::new(lattice, species, vec![[0.0; 3], [0.25, 0.5, 0.75]]).unwrap();
+        let back = read(&write("a name", &structure)).unwrap();
+        assert_eq!((back.name.as_str(), back.structure.species()), ("a_name", structure.species()));
+        let near = |a: &[[f64; 3]], b: &[[f64; 3]]| {
+            a.iter().flatten().zip(b.iter().flatten()).all(|(a, b)| (a - b).abs() < 1e-5)
+        };
+        assert!(near(&back.structure.lattice().0, &lattice.0), "{:?}", back.structure.lattice());
+        assert!(near(back.structure.fractional(), structure.fractional()));
     }
 
     #[test]

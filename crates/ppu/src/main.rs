@@ -10,6 +10,7 @@ mod counters;
 mod demo;
 mod exit;
 mod files;
+mod invent;
 mod journal;
 mod progress;
 mod roles;

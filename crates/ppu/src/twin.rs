@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::converge::{self, ConvergeArguments};
 use crate::exit;
+use crate::invent::{self, InventArguments};
 
 /// The wheel of the package chgnet 0.4.2 on PyPI, which holds the published weights.
 const WHEEL: &str = "https://files.pythonhosted.org/packages/70/43/\
@@ -36,6 +37,8 @@ pub(crate) enum TwinVerb {
     },
     /// Energies of crystal structures; ordered ones, as they stand or relaxed within their symmetry.
     Evaluate(EvaluateArguments),
+    /// Draws new crystals from the shipped model of Wyckoff positions and writes them as CIF files.
+    Invent(InventArguments),
     /// Finds the cheapest cutoff and k-point grid for a precision, with Quantum ESPRESSO; a person approves the bill.
     Converge(ConvergeArguments),
 }
@@ -80,6 +83,7 @@ pub(crate) async fn run(verb: TwinVerb) -> anyhow::Result<u8> {
     match verb {
         TwinVerb::Fetch { from, to } => fetch(from.as_deref(), &to),
         TwinVerb::Evaluate(arguments) => evaluate(&arguments),
+        TwinVerb::Invent(arguments) => invent::run(&arguments),
         TwinVerb::Converge(arguments) => converge::run(arguments).await,
     }
 }

@@ -57,8 +57,7 @@ pub(crate) fn run(arguments: &InventArguments) -> anyhow::Result<u8> {
         charges: (!arguments.any_charge).then(ChargeSettings::default),
         ..Condition::default()
     };
-    let grammar = Grammar::new(&condition)
-        .map_err(|error| exit::coded(exit::INVALID, format!("no crystal meets the condition: {error}")))?;
+    let grammar = Grammar::new(&condition).map_err(|error| exit::coded(exit::INVALID, error.to_string()))?;
     std::fs::create_dir_all(&arguments.to).with_context(|| format!("{} cannot be made", arguments.to.display()))?;
     let mut rng = ChaCha12Rng::seed_from_u64(arguments.seed);
     let (mut seen, mut written, mut crowded) = (BTreeSet::new(), 0, 0);

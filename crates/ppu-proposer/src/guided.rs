@@ -11,7 +11,7 @@ use crate::annealed::{AnnealSettings, AnnealedProposer};
 use crate::contract::{Condition, Offer, ProposeError, Proposer, rng};
 use crate::opinion::{Heard, Opinion, Panel, pairs};
 use crate::prior::PriorProposer;
-use crate::screen::screen;
+use crate::screen::{TwinPrior, screen};
 
 /// Candidates that the proposer offers in a round.
 const OFFERED: usize = 400;
@@ -110,11 +110,14 @@ impl Guided<'_> {
         let panel = Panel { twin: &trusted, corrections, opinions, heard: &heard };
         let none = Corrections::none();
         let screened = screen(&known.offer.offered, &panel, fidelity, &none, self.objectives, SCREENED);
-        let prior = TrustedPrior { trusted: &trusted, fidelity, objectives: self.objectives };
-        let any = self.objectives.iter().any(|objective| !known.dropped.contains(&objective.name));
+        let prior = TwinPrior { twin, fidelity, objectives: self.objectives, left_out: &known.dropped };
+        let predicts = |twin: &dyn Twin| {
+            let observables = twin.describe(fidelity).observables;
+            observables.iter().any(|known| self.objectives.iter().any(|objective| objective.name == known.name))
+        };
         // Candidates that nobody has judged are none of the proposer's: the optimizer spreads its own.
-        let pool = if any { &screened.pool[..] } else { &[] };
-        let prior: Option<&dyn PriorMean> = if any { Some(&prior) } else { None };
+        let pool = if predicts(&panel) { &screened.pool[..] } else { &[] };
+        let prior: Option<&dyn PriorMean> = if predicts(&trusted) { Some(&prior) } else { None };
         let proposal = optimizer.suggest(&Ask { pool, prior, ..ask })?;
         let expect = |pick: &Suggestion| {
             panel.evaluate(&pick.candidate, fidelity).map_or_else(|_| BTreeMap::new(), |said| said.predictions)
@@ -217,25 +220,5 @@ impl Twin for Trusted<'_> {
         let mut described = self.twin.describe(fidelity);
         described.observables.retain(|known| !self.dropped.contains(&known.name));
         described
-    }
-}
-
-/// Prior means of the optimizer's models: what is still trusted, uncorrected, because offset and scale are for the models
-/// to learn; a constant for what is not.
-struct TrustedPrior<'a> {
-    trusted: &'a Trusted<'a>,
-    fidelity: Fidelity,
-    objectives: &'a [Objective],
-}
-
-impl PriorMean for TrustedPrior<'_> {
-    /// `None` where the twin refuses or never knew one of the objectives.
-    fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
-        let evaluation = self.trusted.evaluate(candidate, self.fidelity).ok()?;
-        let one = |objective: &Objective| match evaluation.predictions.get(&objective.name) {
-            Some(known) => Some(known.mean),
-            None => self.trusted.dropped.contains(&objective.name).then_some(0.0),
-        };
-        self.objectives.iter().map(one).collect()
     }
 }

@@ -74,12 +74,18 @@ pub struct TwinPrior<'a> {
     pub fidelity: Fidelity,
     /// Objectives of the campaign, in their order.
     pub objectives: &'a [Objective],
+    /// Observables for which the twin is left out: a constant stands for them, which says nothing.
+    pub left_out: &'a BTreeSet<String>,
 }
 
 impl PriorMean for TwinPrior<'_> {
     /// `None` where the twin refuses or does not know one of the objectives.
     fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
         let evaluation = self.twin.evaluate(candidate, self.fidelity).ok()?;
-        self.objectives.iter().map(|one| evaluation.predictions.get(&one.name).map(|known| known.mean)).collect()
+        let one = |objective: &Objective| match self.left_out.contains(&objective.name) {
+            true => Some(0.0),
+            false => evaluation.predictions.get(&objective.name).map(|known| known.mean),
+        };
+        self.objectives.iter().map(one).collect()
     }
 }

@@ -74,9 +74,12 @@ impl Bench {
 
     /// Waits until a calculation is under way.
     async fn running(&self, runs: usize) {
-        while self.runs() < runs {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        let reached = async {
+            while self.runs() < runs {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), reached).await.expect("the calculation begins");
     }
 }
 

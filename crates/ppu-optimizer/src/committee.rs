@@ -7,11 +7,13 @@
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
+use crate::belief::Belief;
 use crate::calibration::calibration;
 use crate::contract::Calibration;
 use crate::engine::LogCost;
+use crate::fidelity::{Chain, Level};
 use crate::forest::Forest;
-use crate::gp::{FitOptions, GaussianProcess, GpError, Hyperparameters, LeaveOneOut, Prior, Readings};
+use crate::gp::{FitOptions, GaussianProcess, GpError, Hyperparameters, LeaveOneOut, Prior, Readings, Sloped};
 use crate::improvement::log_expected_improvement;
 use crate::sequence::{Purpose, stream};
 
@@ -32,6 +34,8 @@ pub enum Kind {
     Process(Prior),
     /// A random forest.
     Forest,
+    /// A chain of fidelities; it joins a committee wherever there are cheaper results.
+    Chain,
 }
 
 /// How a committee is made and how it votes.
@@ -110,6 +114,7 @@ impl Recipe {
 pub(crate) enum Model {
     Process(Box<GaussianProcess>),
     Forest(Forest),
+    Chain(Box<Chain>),
 }
 
 /// One member: its model, its share of the votes, and how well it predicts.
@@ -156,13 +161,33 @@ impl Committee {
         key: (u64, u64),
         warm: &[Hyperparameters],
     ) -> Result<Committee, GpError> {
+        Self::fit_above(&[], (points, values, variances), recipe, key, warm)
+    }
+
+    /// Like [`Committee::fit`] with results of cheaper fidelities, the cheapest first.
+    pub(crate) fn fit_above(
+        cheaper: &[Level<'_>],
+        (points, values, variances): Level<'_>,
+        recipe: &Recipe,
+        key: (u64, u64),
+        warm: &[Hyperparameters],
+    ) -> Result<Committee, GpError> {
         let readings = Readings::new(points, values, variances, true)?;
+        let mut recipe = recipe.clone();
+        let levels: Vec<Level<'_>> = cheaper.iter().copied().chain([(points, values, variances)]).collect();
+        let mut chain = Chain::fit(&levels);
+        recipe.kinds.extend(chain.is_some().then_some(Kind::Chain));
         let mut members = Vec::with_capacity(recipe.kinds.len());
         let mut densities = Vec::with_capacity(recipe.kinds.len());
         let scale = readings.moments().1;
         let mut warm = warm.iter();
         for kind in &recipe.kinds {
             let (model, left_out, noise) = match kind {
+                Kind::Chain => {
+                    let Some(chain) = chain.take() else { continue };
+                    let (left_out, noise) = (chain.leave_one_out(), chain.noise_sd().powi(2));
+                    (Model::Chain(Box::new(chain)), left_out, noise)
+                }
                 Kind::Process(prior) => {
                     let process = fit_process(&readings, *prior, warm.next())?;
                     let left_out = process.leave_one_out();
@@ -178,9 +203,8 @@ impl Committee {
             let best = f64::NEG_INFINITY;
             members.push(Member { kind: *kind, model, weight: 0.0, log_density, calibration, noise, best });
         }
-        let few = (readings.len() as f64) < recipe.sparse * (readings.dimensions + 2) as f64;
+        let few = cheaper.is_empty() && (readings.len() as f64) < recipe.sparse * (readings.dimensions + 2) as f64;
         let cautious = recipe.kinds.iter().filter(|kind| **kind == Kind::Process(Prior::SmoothNoisy)).count();
-        let mut recipe = recipe.clone();
         let weights = if few && readings.dimensions > MANY && cautious > 0 {
             recipe.kappa = recipe.kappa.max(ALONE);
             let vote =
@@ -298,6 +322,7 @@ impl Committee {
                     let mut rng = stream(self.seed.0, self.seed.1, Purpose::Forest);
                     *forest = Forest::fit(&committee.readings.x, committee.readings.dimensions, &values, &mut rng);
                 }
+                Model::Chain(chain) => **chain = chain.believe(point),
             }
             member.best = member.best.max(believed);
         }
@@ -319,10 +344,18 @@ impl Committee {
     pub(crate) fn strongest_process(&self) -> Option<(&GaussianProcess, f64)> {
         let processes = self.members.iter().filter_map(|member| match &member.model {
             Model::Process(process) => Some((member.weight, process.as_ref(), member.best)),
-            Model::Forest(_) => None,
+            Model::Forest(_) | Model::Chain(_) => None,
         });
         let strongest = processes.reduce(|best, next| if next.0 > best.0 { next } else { best });
         strongest.map(|(_, process, best)| (process, best))
+    }
+
+    /// The chain of fidelities, if it votes.
+    pub(crate) fn chain(&self) -> Option<&Chain> {
+        self.members.iter().filter(|member| member.weight > 0.0).find_map(|member| match &member.model {
+            Model::Chain(chain) => Some(chain.as_ref()),
+            Model::Process(_) | Model::Forest(_) => None,
+        })
     }
 
     /// Calibration of the members' left-out predictions, of those that vote; the one with the most votes first.
@@ -340,6 +373,10 @@ impl Member {
                 (mean, variance.sqrt())
             }
             Model::Forest(forest) => forest.predict(point),
+            Model::Chain(chain) => {
+                let look = chain.look(point);
+                (look.mean, look.variance.sqrt())
+            }
         }
     }
 
@@ -347,6 +384,16 @@ impl Member {
         match &self.model {
             Model::Process(process) => process.predict_rows(rows, out),
             Model::Forest(forest) => forest.predict_rows(rows, out),
+            Model::Chain(chain) => chain.look_many(rows, chain.dimensions(), out),
+        }
+    }
+
+    /// A prediction with its slopes; `None` where the model has none.
+    pub(crate) fn predict_with_slopes(&self, point: &[f64]) -> Option<Sloped> {
+        match &self.model {
+            Model::Process(process) => Some(process.predict_with_slopes(point)),
+            Model::Chain(chain) => Some(chain.predict_with_slopes(point)),
+            Model::Forest(_) => None,
         }
     }
 

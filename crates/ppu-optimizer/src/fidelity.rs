@@ -1,22 +1,24 @@
 //! Evaluations of different cost: a chain of fidelities, each a multiple of the one below plus a difference (Kennedy and
 //! O'Hagan, Biometrika 87, 2000), and the choice of the one that teaches most for its cost.
 //!
-//! The correlation of a fidelity with the last one is fitted anew with every result. A cheap fidelity that is hardly
-//! correlated, or that makes the predictions of held-out results worse, is dropped: it would do harm (Sabanza-Gil 2024).
+//! A link is fitted to the results of its fidelity given those below (the recursive likelihood of Le Gratiet and Garnier,
+//! Int. J. Uncertain. Quantif. 4, 2014, which is exact wherever the results lie); predictions use all results jointly. The
+//! correlation of a fidelity with the last one is fitted anew with every result.
 
-use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
+use nalgebra::DMatrix;
 
-use crate::belief::{Belief, Look, best_process};
-use crate::gp::{GaussianProcess, matern};
+use crate::belief::{Belief, Look};
+use crate::gp::{
+    Below, GaussianProcess, Kernel, LeaveOneOut, Readings, Sloped, difference_mode, factor_with_jitter, lowest_mode,
+};
+use crate::linear::{Factor, dot};
 
-/// Correlation with the last fidelity below which a chain is not used.
-const LEAST_CORRELATION: f64 = 0.5;
-/// Results at the last fidelity before its correlation with the others can be judged.
-const LEAST_TARGETS: usize = 4;
+/// Results at a fidelity before a link with others can be judged.
+const LEAST_RESULTS: usize = 4;
 /// Share of the variance at a point that a cheap evaluation must take away to be worth it.
 const LEAST_GAIN: f64 = 0.1;
-/// Evaluations of the likelihood in the search for the four numbers of a link.
-const EVALUATIONS: usize = 160;
+/// Half of the difference by which slopes are taken.
+const STEP: f64 = 1e-5;
 
 /// Rows, values and variances at one fidelity.
 pub(crate) type Level<'a> = (&'a [Vec<f64>], &'a [f64], &'a [f64]);
@@ -25,90 +27,112 @@ pub(crate) type Level<'a> = (&'a [Vec<f64>], &'a [f64], &'a [f64]);
 struct Link {
     /// Factor on the fidelity below; 0 for the lowest.
     rho: f64,
-    signal: f64,
-    inverse_square: Vec<f64>,
+    /// Of the difference.
+    kernel: Kernel,
     noise: f64,
+    /// Mean and sd by which the values are standardised.
+    moments: (f64, f64),
 }
 
-impl Link {
-    fn covariance(&self, a: &[f64], b: &[f64]) -> f64 {
-        let square: f64 =
-            a.iter().zip(b).zip(&self.inverse_square).map(|((a, b), weight)| (a - b).powi(2) * weight).sum();
-        self.signal * matern(square)
-    }
-}
-
-/// A joint Gaussian process over all fidelities. Values of each are standardised by their own mean and sd.
+/// A joint Gaussian process over all fidelities; it believes something of the last one.
 #[derive(Debug, Clone)]
 pub(crate) struct Chain {
     links: Vec<Link>,
+    /// Level and coordinates of each result, the lowest level first.
     rows: Vec<(usize, Vec<f64>)>,
-    root: Cholesky<f64, Dyn>,
-    weights: DVector<f64>,
-    moments: Vec<(f64, f64)>,
-    values: DVector<f64>,
+    /// Standardised.
+    values: Vec<f64>,
+    /// Variance of a value around the function, standardised.
+    scatter: Vec<f64>,
+    factor: Factor,
+    weights: Vec<f64>,
 }
 
 impl Chain {
-    /// A chain over the levels, cheapest first, if it predicts the last one better than `single`, a model of that alone;
-    /// and a remark for people where it does not.
-    pub(crate) fn fit(levels: &[Level<'_>], single: &GaussianProcess) -> (Option<Chain>, Option<String>) {
-        let target = levels.len() - 1;
-        if levels[target].0.len() < LEAST_TARGETS || levels[..target].iter().any(|level| level.0.len() < LEAST_TARGETS)
-        {
-            return (None, None);
+    /// A chain over the levels, cheapest first; `None` where a level has too few results or cannot be modelled.
+    pub(crate) fn fit(levels: &[Level<'_>]) -> Option<Chain> {
+        if levels.len() < 2 || levels.iter().any(|level| level.0.len() < LEAST_RESULTS) {
+            return None;
         }
-        let Some(chain) = Self::assemble(levels) else {
-            return (
-                None,
-                Some("the fidelities could not be modelled together; the last one is modelled alone".to_owned()),
-            );
+        let standardised = |(rows, values, variances): &Level<'_>| {
+            let readings = Readings::new(rows, values, variances, true).ok()?;
+            let moments = readings.moments();
+            Some((readings.standardised(moments.0, moments.1), moments))
         };
-        let correlation = chain.correlation();
-        if correlation < LEAST_CORRELATION {
-            let remark =
-                format!("cheap fidelities are left out: their correlation with the last one is {correlation:.2}");
-            return (None, Some(remark));
+        let (readings, moments) = standardised(&levels[0])?;
+        let lowest = lowest_mode(&readings)?;
+        let link = Link { rho: 0.0, kernel: lowest.kernel(), noise: lowest.noise(), moments };
+        let mut chain = Chain {
+            links: Vec::new(),
+            rows: Vec::new(),
+            values: Vec::new(),
+            scatter: Vec::new(),
+            factor: Factor::new(DMatrix::zeros(0, 0))?,
+            weights: Vec::new(),
+        };
+        chain.extend(link, &readings)?;
+        for level in &levels[1..] {
+            let (readings, moments) = standardised(level)?;
+            let (hyper, rho) = difference_mode(&readings, &chain.below(&readings), &lowest.log_length)?;
+            let link = Link { rho, kernel: hyper.kernel(), noise: hyper.noise(), moments };
+            chain.extend(link, &readings)?;
         }
-        let own = single.leave_one_out();
-        let alone: f64 = own.iter().map(|one| log_normal(one.value, one.mean, one.sd)).sum::<f64>() / own.len() as f64;
-        let together = chain.held_out_density();
-        if together < alone {
-            let remark = format!(
-                "cheap fidelities are left out: with them held-out results are predicted worse ({together:.2} against {alone:.2} nats)"
-            );
-            return (None, Some(remark));
-        }
-        (Some(chain), None)
+        Some(chain)
     }
 
-    fn assemble(levels: &[Level<'_>]) -> Option<Chain> {
-        let moments: Vec<(f64, f64)> = levels.iter().map(|level| moments(level.1)).collect();
-        let standard = |level: usize| -> Vec<f64> {
-            levels[level].1.iter().map(|value| (value - moments[level].0) / moments[level].1).collect()
-        };
-        let known = |level: usize| -> Vec<f64> {
-            levels[level].2.iter().map(|variance| variance / moments[level].1.powi(2)).collect()
-        };
-        let lowest = best_process(levels[0].0, &standard(0), &known(0)).ok()?;
-        let row = &levels[0].0[0];
-        let inverse_square: Vec<f64> =
-            lowest.hyperparameters().log_length.iter().map(|log| (-2.0 * log).exp()).collect();
-        let signal = lowest.prior(row, row);
-        let mut links = vec![Link { rho: 0.0, signal, inverse_square, noise: lowest.noise_sd().powi(2) }];
-        let (mut rows, mut values, mut variances) = (Vec::new(), Vec::new(), Vec::new());
-        for (level, (known_rows, ..)) in levels.iter().enumerate() {
-            rows.extend(known_rows.iter().map(|row| (level, row.clone())));
-            values.extend(standard(level));
-            variances.extend(known(level));
-            if level > 0 {
-                links.push(best_link(&links, &rows, &values, &variances)?);
-            }
+    /// A chain over the levels if it predicts the last one at least as well as `single`, a model of that alone; and a remark
+    /// for people where it does not.
+    pub(crate) fn better_than(single: &GaussianProcess, levels: &[Level<'_>]) -> (Option<Chain>, Option<String>) {
+        let Some(chain) = Self::fit(levels) else { return (None, None) };
+        let (alone, together) = (log_density(&single.leave_one_out()), log_density(&chain.leave_one_out()));
+        if together >= alone {
+            return (Some(chain), None);
         }
-        let root = joint(&links, &rows, &variances)?;
-        let values = DVector::from_vec(values);
-        let weights = root.solve(&values);
-        Some(Chain { links, rows, root, weights, moments, values })
+        let remark = format!(
+            "cheap fidelities are left out: with them held-out results are predicted worse ({together:.2} against {alone:.2} nats)"
+        );
+        (None, Some(remark))
+    }
+
+    /// Adds a level with its standardised readings.
+    fn extend(&mut self, link: Link, readings: &Readings) -> Option<()> {
+        let level = self.links.len();
+        for at in 0..readings.len() {
+            self.rows.push((level, readings.point(at).to_vec()));
+            self.values.push(readings.value[at]);
+            self.scatter.push((link.noise + readings.variance[at]) / readings.count[at]);
+        }
+        self.links.push(link);
+        let count = self.rows.len();
+        let covariance = DMatrix::from_fn(count, count, |i, j| if i > j { self.between(i, j) } else { 0.0 });
+        // Values are standardised: jitter is a share of 1.
+        let rest: Vec<f64> = (0..count).map(|i| self.between(i, i) + self.scatter[i] - 1.0).collect();
+        self.factor = factor_with_jitter(covariance, 1.0, &rest)?;
+        self.weights = self.factor.solve(&self.values);
+        Some(())
+    }
+
+    /// Number of coordinates.
+    pub(crate) fn dimensions(&self) -> usize {
+        self.rows[0].1.len()
+    }
+
+    /// Prior covariance of two results, without scatter.
+    fn between(&self, i: usize, j: usize) -> f64 {
+        self.covariance((self.rows[i].0, &self.rows[i].1), (self.rows[j].0, &self.rows[j].1))
+    }
+
+    fn covariance(&self, (m, a): (usize, &[f64]), (n, b): (usize, &[f64])) -> f64 {
+        (0..=m.min(n)).map(|at| self.reach(at, m) * self.reach(at, n) * self.links[at].kernel.covariance(a, b)).sum()
+    }
+
+    /// Product of the factors that lead from one fidelity up to another.
+    fn reach(&self, from: usize, to: usize) -> f64 {
+        self.links[from + 1..=to].iter().map(|link| link.rho).product()
+    }
+
+    fn variance(&self, level: usize) -> f64 {
+        (0..=level).map(|at| self.reach(at, level).powi(2) * self.links[at].kernel.signal).sum()
     }
 
     fn target(&self) -> usize {
@@ -118,44 +142,99 @@ impl Chain {
     /// Correlation of the last fidelity with the one below it, by the prior variances that were fitted.
     pub(crate) fn correlation(&self) -> f64 {
         let target = self.target();
-        let (own, below) = (self.variance(target), self.variance(target - 1));
-        self.links[target].rho.abs() * (below / own).sqrt()
+        self.links[target].rho.abs() * (self.variance(target - 1) / self.variance(target)).sqrt()
     }
 
-    fn variance(&self, level: usize) -> f64 {
-        (0..=level).map(|at| reach(&self.links, at, level).powi(2) * self.links[at].signal).sum()
+    fn cross(&self, level: usize, point: &[f64]) -> Vec<f64> {
+        self.rows.iter().map(|(other, row)| self.covariance((level, point), (*other, row))).collect()
     }
 
-    /// Mean log density of the results at the last fidelity, each predicted from all others, in their unit.
-    fn held_out_density(&self) -> f64 {
-        let inverse = self.root.inverse();
-        let (centre, scale) = self.moments[self.target()];
-        let own = (0..self.rows.len()).filter(|at| self.rows[*at].0 == self.target());
-        let densities: Vec<f64> = own
-            .map(|at| {
-                let mean = self.values[at] - self.weights[at] / inverse[(at, at)];
-                let sd = inverse[(at, at)].sqrt().recip();
-                log_normal(centre + scale * self.values[at], centre + scale * mean, scale * sd)
-            })
-            .collect();
-        densities.iter().sum::<f64>() / densities.len() as f64
+    /// Standardised mean at a level, and the whitened covariance with the results.
+    fn at(&self, level: usize, point: &[f64]) -> (f64, Vec<f64>) {
+        let mut cross = self.cross(level, point);
+        let mean = dot(&cross, &self.weights);
+        self.factor.forward(&mut cross);
+        (mean, cross)
+    }
+
+    /// What the chain so far says of its last level at readings of the next one.
+    fn below(&self, readings: &Readings) -> Below {
+        let (level, count) = (self.target(), readings.len());
+        let seen: Vec<(f64, Vec<f64>)> = (0..count).map(|at| self.at(level, readings.point(at))).collect();
+        let covariance = DMatrix::from_fn(count, count, |i, j| {
+            let prior = self.covariance((level, readings.point(i)), (level, readings.point(j)));
+            let left = prior - dot(&seen[i].1, &seen[j].1);
+            if i == j { left.max(0.0) } else { left }
+        });
+        Below { mean: seen.into_iter().map(|(mean, _)| mean).collect(), covariance }
+    }
+
+    /// Each result at the last fidelity predicted from all others, in their unit.
+    pub(crate) fn leave_one_out(&self) -> Vec<LeaveOneOut> {
+        let target = self.target();
+        let (centre, scale) = self.links[target].moments;
+        let precision = self.factor.inverse_diagonal();
+        let one = |at: usize| {
+            let mean = self.values[at] - self.weights[at] / precision[at];
+            let sd = scale / precision[at].sqrt();
+            LeaveOneOut { value: centre + scale * self.values[at], mean: centre + scale * mean, sd }
+        };
+        (0..self.rows.len()).filter(|at| self.rows[*at].0 == target).map(one).collect()
+    }
+
+    /// Fitted noise of the last fidelity, standard deviation in the unit of its values.
+    pub(crate) fn noise_sd(&self) -> f64 {
+        let last = &self.links[self.target()];
+        last.moments.1 * last.noise.sqrt()
+    }
+
+    /// The chain after believing a point: what it expects of the last fidelity there enters as a result. Unchanged where
+    /// the point is known already.
+    pub(crate) fn believe(&self, point: &[f64]) -> Chain {
+        let target = self.target();
+        let cross = self.cross(target, point);
+        let Some(factor) = self.factor.appended(&cross, self.variance(target) + 1e-12) else { return self.clone() };
+        let mut chain = self.clone();
+        chain.rows.push((target, point.to_vec()));
+        chain.values.push(dot(&cross, &self.weights));
+        chain.scatter.push(0.0);
+        chain.weights = factor.solve(&chain.values);
+        chain.factor = factor;
+        chain
+    }
+
+    /// Mean and standard deviation of the last fidelity with their slopes, by differences: the step is far below any length
+    /// scale.
+    pub(crate) fn predict_with_slopes(&self, point: &[f64]) -> Sloped {
+        let predict = |point: &[f64]| {
+            let look = self.look(point);
+            (look.mean, look.variance.sqrt())
+        };
+        let (mean, sd) = predict(point);
+        let mut moved = point.to_vec();
+        let (mut mean_slope, mut sd_slope) = (Vec::new(), Vec::new());
+        for (at, x) in point.iter().enumerate() {
+            moved[at] = x + STEP;
+            let above = predict(&moved);
+            moved[at] = x - STEP;
+            let below = predict(&moved);
+            moved[at] = *x;
+            mean_slope.push((above.0 - below.0) / (2.0 * STEP));
+            sd_slope.push((above.1 - below.1) / (2.0 * STEP));
+        }
+        Sloped { mean, sd, mean_slope, sd_slope }
     }
 
     /// The fidelity to evaluate a point at: the one that takes most variance from the last fidelity for its cost, and a
     /// cheap one only where that is a fair part of it.
     pub(crate) fn choose(&self, point: &[f64], costs: &[f64]) -> usize {
         let target = self.target();
-        let cross = |level: usize| -> DVector<f64> {
-            let k = self.rows.iter().map(|(other, row)| covariance(&self.links, (level, point), (*other, row)));
-            let k = DVector::from_iterator(self.rows.len(), k);
-            self.root.l_dirty().solve_lower_triangular(&k).unwrap_or(k)
-        };
-        let own = cross(target);
-        let left = (self.variance(target) - own.norm_squared()).max(1e-12);
+        let (_, own) = self.at(target, point);
+        let left = (self.variance(target) - dot(&own, &own)).max(1e-12);
         let gain = |level: usize| {
-            let other = cross(level);
-            let shared = covariance(&self.links, (level, point), (target, point)) - own.dot(&other);
-            let variance = (self.variance(level) - other.norm_squared()).max(1e-12);
+            let (_, other) = self.at(level, point);
+            let shared = self.covariance((level, point), (target, point)) - dot(&own, &other);
+            let variance = (self.variance(level) - dot(&other, &other)).max(1e-12);
             shared * shared / (variance + self.links[level].noise)
         };
         let worth = |level: usize| gain(level) / costs[level];
@@ -167,146 +246,29 @@ impl Chain {
 impl Belief for Chain {
     fn look(&self, point: &[f64]) -> Look {
         let target = self.target();
-        let (centre, scale) = self.moments[target];
-        let k = self.rows.iter().map(|(level, row)| covariance(&self.links, (target, point), (*level, row)));
-        let k = DVector::from_iterator(self.rows.len(), k);
-        let mean = k.dot(&self.weights);
-        let whitened = self.root.l_dirty().solve_lower_triangular(&k).unwrap_or(k);
+        let (centre, scale) = self.links[target].moments;
+        let (mean, mut whitened) = self.at(target, point);
         let prior = self.variance(target);
-        let variance = (prior - whitened.norm_squared()).max(1e-12 * prior);
-        Look {
-            mean: centre + scale * mean,
-            variance: scale * scale * variance,
-            whitened: whitened.iter().map(|v| scale * v).collect(),
-        }
+        let variance = (prior - dot(&whitened, &whitened)).max(1e-12 * prior);
+        whitened.iter_mut().for_each(|v| *v *= scale);
+        Look { mean: centre + scale * mean, variance: scale * scale * variance, whitened }
     }
 
     fn prior(&self, a: &[f64], b: &[f64]) -> f64 {
         let target = self.target();
-        self.moments[target].1.powi(2) * covariance(&self.links, (target, a), (target, b))
+        self.links[target].moments.1.powi(2) * self.covariance((target, a), (target, b))
     }
 }
 
-/// Product of the factors that lead from one fidelity up to another.
-fn reach(links: &[Link], from: usize, to: usize) -> f64 {
-    links[from + 1..=to].iter().map(|link| link.rho).product()
+/// Mean log density of predictions.
+fn log_density(predictions: &[LeaveOneOut]) -> f64 {
+    let each =
+        predictions.iter().map(|one| -0.5 * ((one.value - one.mean) / one.sd).powi(2) - (one.sd * ROOT_TAU).ln());
+    each.sum::<f64>() / predictions.len() as f64
 }
 
-fn covariance(links: &[Link], (m, a): (usize, &[f64]), (n, b): (usize, &[f64])) -> f64 {
-    (0..=m.min(n)).map(|at| reach(links, at, m) * reach(links, at, n) * links[at].covariance(a, b)).sum()
-}
-
-fn joint(links: &[Link], rows: &[(usize, Vec<f64>)], variances: &[f64]) -> Option<Cholesky<f64, Dyn>> {
-    let count = rows.len();
-    let covariance = DMatrix::from_fn(count, count, |i, j| {
-        if i < j {
-            return 0.0;
-        }
-        let value = covariance(links, (rows[i].0, &rows[i].1), (rows[j].0, &rows[j].1));
-        if i == j { value * (1.0 + 1e-8) + links[rows[i].0].noise + variances[i] } else { value }
-    });
-    Cholesky::new(covariance)
-}
-
-/// The link from the levels so far to the next one: factor, length scales relative to those of the lowest level, variance
-/// of the difference and noise, by the mode of their posterior.
-fn best_link(links: &[Link], rows: &[(usize, Vec<f64>)], values: &[f64], variances: &[f64]) -> Option<Link> {
-    let link = |theta: &[f64]| Link {
-        rho: theta[0],
-        inverse_square: links[0].inverse_square.iter().map(|weight| weight * (-2.0 * theta[1]).exp()).collect(),
-        signal: theta[2].exp(),
-        noise: theta[3].exp(),
-    };
-    let values = DVector::from_column_slice(values);
-    let cost = |theta: &[f64]| -> f64 {
-        if theta[0].abs() > 5.0
-            || theta[1].abs() > 3.0
-            || !(-16.0..=3.0).contains(&theta[2])
-            || !(-24.0..=1.0).contains(&theta[3])
-        {
-            return f64::INFINITY;
-        }
-        let mut all = links.to_vec();
-        all.push(link(theta));
-        let Some(root) = joint(&all, rows, variances) else { return f64::INFINITY };
-        let fit = values.dot(&root.solve(&values));
-        let log_determinant: f64 = root.l_dirty().diagonal().iter().map(|x| x.ln()).sum();
-        // Standardised values of useful fidelities have a factor near 1; a difference is smaller and no rougher. Noise may be
-        // anything from none to all of the values: a prior that insists on some hides an optimum that none of it blurs.
-        let square = |x: f64, centre: f64, sd: f64| ((x - centre) / sd).powi(2);
-        let prior = square(theta[0], 1.0, 0.7)
-            + square(theta[1], 0.3, 0.7)
-            + square(theta[2], -2.0, 3.0)
-            + square(theta[3], -10.0, 6.0);
-        0.5 * fit + log_determinant + 0.5 * prior
-    };
-    let starts = [[1.0, 0.3, -2.0, -5.0], [1.0, 0.3, -3.0, -14.0], [0.2, 0.0, -0.2, -3.0]];
-    let found = starts.into_iter().map(|start| nelder_mead(cost, &start, EVALUATIONS));
-    let (value, theta) = found.reduce(|best, next| if next.0 < best.0 { next } else { best })?;
-    value.is_finite().then(|| link(&theta))
-}
-
-/// Nelder and Mead's simplex with their usual coefficients: four numbers and a cheap function need nothing better.
-fn nelder_mead(cost: impl Fn(&[f64]) -> f64, start: &[f64], evaluations: usize) -> (f64, Vec<f64>) {
-    let mut simplex: Vec<(f64, Vec<f64>)> = vec![(cost(start), start.to_vec())];
-    for at in 0..start.len() {
-        let mut corner = start.to_vec();
-        corner[at] += 0.6;
-        simplex.push((cost(&corner), corner));
-    }
-    let mut spent = simplex.len();
-    while spent < evaluations {
-        simplex.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let last = simplex.len() - 1;
-        let centre: Vec<f64> = (0..start.len())
-            .map(|k| simplex[..last].iter().map(|(_, corner)| corner[k]).sum::<f64>() / last as f64)
-            .collect();
-        let along = |t: f64| -> Vec<f64> {
-            centre.iter().zip(&simplex[last].1).map(|(centre, worst)| centre + t * (worst - centre)).collect()
-        };
-        let tried = |t: f64| {
-            let corner = along(t);
-            (cost(&corner), corner)
-        };
-        let reflected = tried(-1.0);
-        spent += 1;
-        let replaced = if reflected.0 < simplex[0].0 {
-            let expanded = tried(-2.0);
-            spent += 1;
-            Some(if expanded.0 < reflected.0 { expanded } else { reflected })
-        } else if reflected.0 < simplex[last - 1].0 {
-            Some(reflected)
-        } else {
-            let inside = tried(if reflected.0 < simplex[last].0 { -0.5 } else { 0.5 });
-            spent += 1;
-            (inside.0 < simplex[last].0.min(reflected.0)).then_some(inside)
-        };
-        match replaced {
-            Some(corner) => simplex[last] = corner,
-            None => {
-                let best = simplex[0].1.clone();
-                for (value, corner) in &mut simplex[1..] {
-                    corner.iter_mut().zip(&best).for_each(|(x, best)| *x = 0.5 * (*x + best));
-                    *value = cost(corner);
-                    spent += 1;
-                }
-            }
-        }
-    }
-    simplex.sort_by(|a, b| a.0.total_cmp(&b.0));
-    simplex.swap_remove(0)
-}
-
-fn moments(values: &[f64]) -> (f64, f64) {
-    let count = values.len() as f64;
-    let mean = values.iter().sum::<f64>() / count;
-    let sd = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (count - 1.0).max(1.0)).sqrt();
-    (mean, if sd > 1e-12 * (f64::MIN_POSITIVE + mean.abs()) { sd } else { 1.0 })
-}
-
-fn log_normal(value: f64, mean: f64, sd: f64) -> f64 {
-    -0.5 * ((value - mean) / sd).powi(2) - sd.ln() - 0.5 * (2.0 * std::f64::consts::PI).ln()
-}
+/// √2π.
+const ROOT_TAU: f64 = 2.506_628_274_631_000_7;
 
 #[cfg(test)]
 mod tests {
@@ -329,7 +291,7 @@ mod tests {
         let low: Vec<f64> = many.iter().map(|row| cheap(row[0])).collect();
         let high: Vec<f64> = few.iter().map(|row| high(row[0])).collect();
         let single = GaussianProcess::fit(&few, &high, &[0.0; 5]).unwrap();
-        let (chain, remark) = Chain::fit(&[(&many, &low, &[0.0; 16]), (&few, &high, &[0.0; 5])], &single);
+        let (chain, remark) = Chain::better_than(&single, &[(&many, &low, &[0.0; 16]), (&few, &high, &[0.0; 5])]);
         (chain, remark, single)
     }
 
@@ -355,11 +317,67 @@ mod tests {
         let (many, few) = (rows(16), rows(7));
         let cheap: Vec<f64> = many.iter().map(|row| low(row[0])).collect();
         let dear: Vec<f64> = few.iter().map(|row| high(row[0])).collect();
-        let chain = Chain::assemble(&[(&many, &cheap, &[0.0; 16]), (&few, &dear, &[0.0; 7])]).unwrap();
+        let chain = Chain::fit(&[(&many, &cheap, &[0.0; 16]), (&few, &dear, &[0.0; 7])]).unwrap();
         for (row, value) in few.iter().zip(&dear) {
             let look = chain.look(row);
             assert!((look.mean - value).abs() < 3e-3 && look.variance.sqrt() < 3e-3, "{look:?} {value}");
         }
+    }
+
+    #[test]
+    fn three_fidelities_of_which_each_says_something_of_the_next() {
+        let (many, some, few) = (rows(18), rows(9), rows(4));
+        let column = |rows: &[Vec<f64>], value: &dyn Fn(f64) -> f64| -> Vec<f64> {
+            rows.iter().map(|row| value(row[0])).collect()
+        };
+        let middle = |x: f64| 1.3 * low(x) - 0.2 * x;
+        let (y0, y1, y2) = (column(&many, &low), column(&some, &middle), column(&few, &high));
+        let levels: [Level<'_>; 3] = [(&many, &y0, &[0.0; 18]), (&some, &y1, &[0.0; 9]), (&few, &y2, &[0.0; 4])];
+        let chain = Chain::fit(&levels).unwrap();
+        let single = GaussianProcess::fit(&few, &y2, &[0.0; 4]).unwrap();
+        let error = |predict: &dyn Fn(&[f64]) -> f64| {
+            rows(40).iter().map(|row| (predict(row) - high(row[0])).abs()).sum::<f64>() / 40.0
+        };
+        let (with, without) = (error(&|row| chain.look(row).mean), error(&|row| single.predict(row).0));
+        assert!(with < 0.5 * without, "{with} {without}");
+        assert_eq!(chain.leave_one_out().len(), 4);
+    }
+
+    #[test]
+    fn what_is_left_out_is_predicted_as_if_it_were_not_there() {
+        let (many, few) = (rows(12), rows(5));
+        let cheap: Vec<f64> = many.iter().map(|row| low(row[0])).collect();
+        let dear: Vec<f64> = few.iter().map(|row| high(row[0])).collect();
+        let chain = Chain::fit(&[(&many, &cheap, &[1e-3; 12]), (&few, &dear, &[1e-3; 5])]).unwrap();
+        // The same chain without its last result.
+        let mut shorter = chain.clone();
+        for list in [&mut shorter.values, &mut shorter.scatter] {
+            list.pop();
+        }
+        let (level, point) = shorter.rows.pop().unwrap();
+        let count = shorter.rows.len();
+        let covariance = DMatrix::from_fn(count, count, |i, j| {
+            shorter.between(i, j) + if i == j { shorter.scatter[i] } else { 0.0 }
+        });
+        shorter.factor = Factor::new(covariance).unwrap();
+        shorter.weights = shorter.factor.solve(&shorter.values);
+        assert_eq!(level, 1);
+        let (look, left_out) = (shorter.look(&point), chain.leave_one_out()[4]);
+        assert!((look.mean - left_out.mean).abs() < 1e-6, "{look:?} {left_out:?}");
+        let scatter = chain.scatter[count] * chain.links[1].moments.1.powi(2);
+        assert!((look.variance + scatter - left_out.sd.powi(2)).abs() < 1e-6, "{look:?} {left_out:?}");
+    }
+
+    #[test]
+    fn slopes_and_beliefs() {
+        let (chain, ..) = fit(low);
+        let chain = chain.unwrap();
+        let at = [0.43];
+        let sloped = chain.predict_with_slopes(&at);
+        let further = chain.look(&[0.4301]);
+        assert!((sloped.mean_slope[0] - (further.mean - sloped.mean) / 1e-4).abs() < 1e-2, "{sloped:?}");
+        let sure = chain.believe(&at).look(&at);
+        assert!((sure.mean - sloped.mean).abs() < 1e-6 && sure.variance.sqrt() < 1e-3, "{sure:?}");
     }
 
     #[test]

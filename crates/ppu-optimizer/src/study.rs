@@ -137,12 +137,12 @@ impl Study {
             engine.fit()?;
         }
         let modelled = enough && (plain.is_some() || engine.is_complete());
+        let mut remarks = engine.remarks.clone();
         let picks = match plain {
-            Some(direction) => self.by_committee(&engine, direction, count)?,
+            Some(direction) => self.by_committee(&engine, direction, count, &mut remarks)?,
             None if modelled => self.by_model(&engine, count),
             None => self.by_spreading(&engine, count),
         };
-        let mut remarks = engine.remarks.clone();
         if !modelled {
             remarks.push(format!("exploring: {valid} of {needed} valid results, so no model chooses yet"));
         }
@@ -217,16 +217,21 @@ impl Study {
         engine: &Engine<'_>,
         direction: crate::engine::Direction,
         count: usize,
+        remarks: &mut Vec<String>,
     ) -> Result<Vec<Pick>, StudyError> {
-        let chosen = match committee::choose(engine, direction, count) {
-            Err(crate::engine::EngineError::NoCandidate) => Vec::new(),
-            chosen => chosen?,
+        let choice = match committee::choose(engine, direction, count) {
+            Err(crate::engine::EngineError::NoCandidate) => return Ok(Vec::new()),
+            choice => choice?,
         };
-        let picks = chosen.into_iter().enumerate().map(|(at, chosen)| {
+        remarks.extend(choice.remarks);
+        let picks = choice.picks.into_iter().enumerate().map(|(at, chosen)| {
             let mut pick = self.pick(at, self.domain.design(&chosen.values));
             let name = self.record.definition.objectives[0].name.clone();
             pick.predicted = chosen.predicted.map(|(mean, sd)| (name, Predicted { mean, sd })).into_iter().collect();
             pick.log_improvement = chosen.log_improvement;
+            if let Some(level) = chosen.cheaper {
+                pick.fidelity = Some(self.record.definition.fidelities[level].name.clone());
+            }
             pick.probability_feasible = engine.probability_feasible(&self.domain.encode_values(&chosen.values));
             pick.reason = chosen.reason;
             pick

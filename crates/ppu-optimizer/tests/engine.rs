@@ -26,7 +26,15 @@ fn experiments(points: &[Vec<f64>], value: impl Fn(&[f64]) -> f64) -> Vec<Experi
 }
 
 fn question(experiments: &[Experiment]) -> Question<'_> {
-    Question { experiments, pending: &[], batch: 1, step: 7, direction: Direction::Maximize, log_cost: None }
+    Question {
+        experiments,
+        pending: &[],
+        batch: 1,
+        step: 7,
+        direction: Direction::Maximize,
+        log_cost: None,
+        cheaper: &[],
+    }
 }
 
 #[test]

@@ -100,6 +100,7 @@ fn one_run(grid: &Grid, settings: &Settings, run: usize, batch: usize) -> f64 {
             step: order.len() as u64,
             direction: Direction::Maximize,
             log_cost: None,
+            cheaper: &[],
         };
         let answer = engine.from_pool(&question, &pool, &taken).expect("the grid is sound and not used up");
         order.extend(answer.picks.iter().filter_map(|pick| pick.number));

@@ -86,6 +86,7 @@ fn regret(settings: &Settings, function: &Function, seed: u64, noise: f64) -> (f
             step: step as u64,
             direction: Direction::Minimize,
             log_cost: None,
+            cheaper: &[],
         };
         let answer = engine.from_region(&question, &region).expect("the cube has points");
         if step < PICKS {

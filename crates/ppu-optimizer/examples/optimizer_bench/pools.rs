@@ -181,6 +181,7 @@ fn one_run(case: &Case, run: usize, most: usize, settings: &Settings) -> (Vec<us
             step: order.len() as u64,
             direction: case.direction,
             log_cost: None,
+            cheaper: &[],
         };
         let answer = engine.from_pool(&question, &table, &taken).expect("the pool is sound and not used up");
         let pick = &answer.picks[0];

@@ -61,7 +61,7 @@ fn experiments(count: usize, dimensions: usize, seed: u64) -> Vec<Experiment> {
 }
 
 fn question(experiments: &[Experiment], batch: usize, step: u64) -> Question<'_> {
-    Question { experiments, pending: &[], batch, step, direction: Direction::Minimize, log_cost: None }
+    Question { experiments, pending: &[], batch, step, direction: Direction::Minimize, log_cost: None, cheaper: &[] }
 }
 
 /// Six categories of ten levels with two descriptors each.

@@ -7,7 +7,8 @@ use crate::committee::{Committee, Kind, Model, Recipe};
 use crate::engine::climb::{climb, common_set};
 use crate::engine::contract::{Answer, Best, EngineError, Experiment, MemberReport, Mode, Pick, Question};
 use crate::engine::{Direction, Region};
-use crate::gp::{GpError, Hyperparameters, Prior};
+use crate::fidelity::Level;
+use crate::gp::{GpError, Prior};
 use crate::improvement::log_expected_improvement;
 use crate::normal::quantile;
 use crate::sequence::{Purpose, stream};
@@ -15,6 +16,8 @@ use crate::space::pool::{Pool, best_of};
 
 /// Fewer measurements than this do not make a model.
 const LEAST: usize = 2;
+/// What a chain of fidelities is called in reports.
+pub(crate) const CHAIN: &str = "chain of fidelities";
 /// In a region without a list of candidates, the space is filled until there are this many times (d + 1) measurements.
 const START: usize = 1;
 /// Candidates of a pool that the whole committee ranks. Larger pools are read once by the members' processes, and the best
@@ -56,11 +59,12 @@ impl Engine {
             return Ok(None);
         }
         let sign = question.direction.sign();
-        let points: Vec<Vec<f64>> = question.experiments.iter().map(|one| one.x.clone()).collect();
-        let values: Vec<f64> = question.experiments.iter().map(|one| sign * one.value).collect();
-        let variances: Vec<f64> = question.experiments.iter().map(|one| one.variance).collect();
-        let warm: [Hyperparameters; 0] = [];
-        let fitted = Committee::fit(&points, &values, &variances, recipe, (self.seed, question.step), &warm);
+        let (points, values, variances) = columns(question.experiments, sign);
+        let cheaper: Vec<Columns> = question.cheaper.iter().map(|one| columns(one.experiments, sign)).collect();
+        let cheaper: Vec<Level<'_>> =
+            cheaper.iter().map(|(x, y, v)| (x.as_slice(), y.as_slice(), v.as_slice())).collect();
+        let key = (self.seed, question.step);
+        let fitted = Committee::fit_above(&cheaper, (&points, &values, &variances), recipe, key, &[]);
         let fitted = fitted.map_err(|error| named(error, question.experiments))?;
         Ok(Some(fitted))
     }
@@ -121,7 +125,8 @@ impl Engine {
         let fitted = self.fit(question, &self.recipes[1])?;
         let needed = START * (region.dimensions() + 1);
         let mut known = known_points(question);
-        let enough = question.experiments.len() >= needed.max(LEAST);
+        let cheap: usize = question.cheaper.iter().map(|one| one.experiments.len()).sum();
+        let enough = question.experiments.len() + cheap >= needed.max(LEAST);
         let Some(fitted) = fitted.filter(|_| enough) else {
             let mut picks = Vec::new();
             for _ in 0..question.batch {
@@ -163,6 +168,15 @@ impl Engine {
         let far = options.map(|x| (nearest(known, &x), x)).filter(|(distance, _)| *distance > 0.0);
         far.reduce(|best, next| if next.0 > best.0 { next } else { best }).map(|(_, x)| x)
     }
+}
+
+/// Coordinates, values and variances.
+type Columns = (Vec<Vec<f64>>, Vec<f64>, Vec<f64>);
+
+fn columns(experiments: &[Experiment], sign: f64) -> Columns {
+    let points = experiments.iter().map(|one| one.x.clone()).collect();
+    let values = experiments.iter().map(|one| sign * one.value).collect();
+    (points, values, experiments.iter().map(|one| one.variance).collect())
 }
 
 /// Rows that the whole committee ranks, with their numbers.
@@ -252,7 +266,8 @@ fn check(question: &Question<'_>) -> Result<(), EngineError> {
     }
     let width = question.experiments.first().map(|one| one.x.len());
     let mut ids = BTreeSet::new();
-    for one in question.experiments {
+    let cheaper = question.cheaper.iter().flat_map(|one| one.experiments);
+    for one in question.experiments.iter().chain(cheaper) {
         let what = if !ids.insert(one.id.as_str()) {
             return Err(EngineError::Duplicate(one.id.clone()));
         } else if one.x.is_empty() || Some(one.x.len()) != width {
@@ -297,6 +312,7 @@ fn spread_pick(number: Option<usize>, x: Vec<f64>, question: &Question<'_>) -> P
         number,
         nearest: nearest_ids(&x, question.experiments),
         x,
+        cheaper: None,
         mean: None,
         sd: None,
         interval_80: None,
@@ -333,9 +349,16 @@ fn pick(committee: &Committee, number: Option<usize>, x: &[f64], ranks: Vec<f64>
     if let Some((id, distance)) = near.first() {
         reason += &format!(", {distance:.2} away from {id}");
     }
+    let cheaper = committee.chain().and_then(|chain| {
+        let costs: Vec<f64> = question.cheaper.iter().map(|one| one.cost).chain([1.0]).collect();
+        let level = chain.choose(x, &costs);
+        reason += &format!("; correlation {:.2} with the fidelity below", chain.correlation());
+        (level < question.cheaper.len()).then_some(level)
+    });
     Pick {
         number,
         x: x.to_vec(),
+        cheaper,
         mean: Some(value),
         sd: Some(sd),
         interval_80: Some((value - half, value + half)),
@@ -378,12 +401,14 @@ fn reports(committee: &Committee) -> Vec<MemberReport> {
             Kind::Process(Prior::SmoothNoisy) => "process, smooth and noisy prior",
             Kind::Process(Prior::HalfRange) => "process, prior of half the range",
             Kind::Forest => "random forest",
+            Kind::Chain => CHAIN,
         };
         let (noise_sd, length_scales) = match &member.model {
             Model::Process(process) => {
                 let lengths = process.hyperparameters().log_length.iter().map(|log| log.exp()).collect();
                 (Some(process.noise_sd()), lengths)
             }
+            Model::Chain(chain) => (Some(chain.noise_sd()), Vec::new()),
             Model::Forest(_) => (None, Vec::new()),
         };
         MemberReport {

@@ -113,9 +113,9 @@ fn scores(committee: &Committee, candidates: &[Vec<f64>], log_cost: Option<super
     let mut gains: Vec<Vec<f64>> = vec![Vec::new(); candidates.len()];
     let mut predicted = Vec::new();
     let votes = |member: &&Member| member.weight > 0.0;
-    // Only processes have slopes: a forest counts where it is alone.
-    let sloped = committee.members.iter().filter(votes).any(is_process);
-    for member in committee.members.iter().filter(votes).filter(|member| !sloped || is_process(member)) {
+    // A forest has no slopes: it counts where it is alone.
+    let sloped = committee.members.iter().filter(votes).any(has_slopes);
+    for member in committee.members.iter().filter(votes).filter(|member| !sloped || has_slopes(member)) {
         member.predict_rows(&rows, &mut predicted);
         for (gains, at) in gains.iter_mut().zip(&predicted) {
             gains.push(member.weight.ln() + member.log_gain(*at));
@@ -125,8 +125,8 @@ fn scores(committee: &Committee, candidates: &[Vec<f64>], log_cost: Option<super
     gains.iter().zip(candidates).map(|(gains, x)| log_sum(gains) - cost(x)).collect()
 }
 
-fn is_process(member: &Member) -> bool {
-    matches!(member.model, Model::Process(_))
+fn has_slopes(member: &Member) -> bool {
+    !matches!(member.model, Model::Forest(_))
 }
 
 /// What is climbed at a point, and its slope.
@@ -134,8 +134,7 @@ fn slopes(committee: &Committee, log_cost: Option<super::LogCost<'_>>, x: &[f64]
     let mut gains = Vec::new();
     let mut steps: Vec<Vec<f64>> = Vec::new();
     for member in committee.members.iter().filter(|member| member.weight > 0.0) {
-        let Model::Process(process) = &member.model else { continue };
-        let at = process.predict_with_slopes(x);
+        let Some(at) = member.predict_with_slopes(x) else { continue };
         let (gain, by_mean, by_sd) = log_expected_improvement_with_slopes(at.mean, at.sd, member.best);
         gains.push(member.weight.ln() + gain);
         steps.push(at.mean_slope.iter().zip(&at.sd_slope).map(|(mean, sd)| by_mean * mean + by_sd * sd).collect());

@@ -40,6 +40,15 @@ impl Direction {
 /// Natural logarithm of the cost of an experiment at coordinates. It must be a pure function.
 pub type LogCost<'a> = &'a dyn Fn(&[f64]) -> f64;
 
+/// What was measured at a cheaper fidelity, such as a simulation.
+#[derive(Debug, Clone, Copy)]
+pub struct Cheaper<'a> {
+    /// In the order of their sequence numbers.
+    pub experiments: &'a [Experiment],
+    /// Cost of one more, in units of the cost of a real experiment.
+    pub cost: f64,
+}
+
 /// One question. The answer is a pure function of it, the seed of the engine and the version of the crate.
 #[derive(Clone, Copy)]
 pub struct Question<'a> {
@@ -55,6 +64,8 @@ pub struct Question<'a> {
     pub direction: Direction,
     /// Cost of experiments, where they differ: picks are by improvement a cost.
     pub log_cost: Option<LogCost<'a>>,
+    /// Cheaper fidelities, the cheapest first; each must say something of the next one.
+    pub cheaper: &'a [Cheaper<'a>],
 }
 
 /// How picks were chosen.
@@ -77,6 +88,8 @@ pub struct Pick {
     pub number: Option<usize>,
     /// Its coordinates.
     pub x: Vec<f64>,
+    /// The cheaper fidelity that teaches most for its cost there; `None` for a real experiment.
+    pub cheaper: Option<usize>,
     /// Expected value without noise; `None` while space-filling.
     pub mean: Option<f64>,
     /// Standard deviation of that.

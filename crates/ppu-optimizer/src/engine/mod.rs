@@ -11,8 +11,10 @@ mod sensitivity;
 mod stopping;
 
 pub use ask::Engine;
-pub(crate) use ask::RANKED;
+pub(crate) use ask::{CHAIN, RANKED};
 pub use climb::{Cube, Region};
-pub use contract::{Answer, Best, Direction, EngineError, Experiment, LogCost, MemberReport, Mode, Pick, Question};
+pub use contract::{
+    Answer, Best, Cheaper, Direction, EngineError, Experiment, LogCost, MemberReport, Mode, Pick, Question,
+};
 pub use sensitivity::{Sensitivity, sensitivities};
 pub use stopping::{Stopping, stopping};

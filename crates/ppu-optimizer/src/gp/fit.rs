@@ -7,16 +7,16 @@ use crate::gp::kernel::{Kernel, matern_all, matern_all_with_slopes};
 use crate::gp::lbfgs::{Evaluated, minimize};
 use crate::gp::prior::Prior;
 use crate::gp::readings::Readings;
-use crate::linear::Factor;
+use crate::linear::{Factor, dot};
 
 /// Iterations of one start, and the relative decrease at which it ends. A log posterior known to 1e-5 is far finer than
 /// the data can tell; a handful of variables converges in 10 to 30 iterations.
-const EFFORT: (usize, f64) = (40, 3e-6);
+pub(crate) const EFFORT: (usize, f64) = (40, 3e-6);
 /// Relative diagonal that is always added, and the largest one tried before the data are given up. It bounds how finely an
 /// optimum without noise can be resolved.
 pub(crate) const JITTER: (f64, f64) = (1e-12, 1e-4);
 /// Bounds of ln ℓ in unit coordinates, of ln σ_f² and of ln σ_n² in units of the standardised values.
-const LENGTH: (f64, f64) = (-4.2, 4.0);
+pub(crate) const LENGTH: (f64, f64) = (-4.2, 4.0);
 const SIGNAL: (f64, f64) = (-4.6, 4.6);
 const NOISE: (f64, f64) = (-27.0, 0.7);
 /// Hyperparameters are fitted on at most this many points, spread over the data: an evaluation costs O(n³).
@@ -34,7 +34,7 @@ pub struct Hyperparameters {
 }
 
 impl Hyperparameters {
-    fn from_slice(theta: &[f64]) -> Hyperparameters {
+    pub(crate) fn from_slice(theta: &[f64]) -> Hyperparameters {
         let dimensions = theta.len() - 2;
         let log_length = theta[..dimensions].to_vec();
         Hyperparameters { log_length, log_signal: theta[dimensions], log_noise: theta[dimensions + 1] }
@@ -69,17 +69,21 @@ pub(crate) fn factor(readings: &Readings, hyper: &Hyperparameters) -> Option<Fac
         }
         matern_all(kernel.signal, column);
     }
-    factor_with_jitter(covariance, readings, hyper)
+    let measured = measured(readings, hyper.noise());
+    factor_with_jitter(covariance, hyper.signal(), &measured)
 }
 
-/// Fills the diagonal and factors, with more jitter where it is needed.
-fn factor_with_jitter(mut covariance: DMatrix<f64>, readings: &Readings, hyper: &Hyperparameters) -> Option<Factor> {
-    let noise = hyper.noise();
+/// Variances of the readings around the function.
+fn measured(readings: &Readings, noise: f64) -> Vec<f64> {
+    readings.variance.iter().zip(&readings.count).map(|(known, count)| (noise + known) / count).collect()
+}
+
+/// Fills the diagonal with the signal and `rest`, and factors, with more jitter where it is needed.
+pub(crate) fn factor_with_jitter(mut covariance: DMatrix<f64>, signal: f64, rest: &[f64]) -> Option<Factor> {
     let mut jitter = JITTER.0;
     loop {
-        for i in 0..readings.len() {
-            let measured = (noise + readings.variance[i]) / readings.count[i];
-            covariance[(i, i)] = hyper.signal() * (1.0 + jitter) + measured;
+        for (i, rest) in rest.iter().enumerate() {
+            covariance[(i, i)] = signal * (1.0 + jitter) + rest;
         }
         let last = jitter * 10.0 > JITTER.1 * 1.5;
         if let Some(factor) = Factor::new(if last { std::mem::take(&mut covariance) } else { covariance.clone() }) {
@@ -92,17 +96,29 @@ fn factor_with_jitter(mut covariance: DMatrix<f64>, readings: &Readings, hyper: 
     }
 }
 
+/// −ln of a prior density at hyperparameters, up to a constant; adds its slopes.
+pub(crate) type LogPrior<'a> = &'a dyn Fn(&[f64], &mut [f64]) -> f64;
+
+/// What is believed of another function at the readings. The values are then ρ times that function plus a difference, and
+/// the hyperparameters are those of the difference, followed by ρ.
+pub(crate) struct Below {
+    pub(crate) mean: Vec<f64>,
+    /// Covariance of the belief, lower triangle.
+    pub(crate) covariance: DMatrix<f64>,
+}
+
 /// The log posterior as a function of the hyperparameters, with what does not depend on them computed once.
 pub(crate) struct Posterior<'a> {
     readings: &'a Readings,
-    prior: Prior,
+    prior: LogPrior<'a>,
+    below: Option<&'a Below>,
     /// Squared differences of each pair in each dimension, pairs in the order (1,0), (2,0), …, (2,1), …: column by column
     /// of the lower triangle.
     squares: Vec<f64>,
 }
 
 impl<'a> Posterior<'a> {
-    pub(crate) fn new(readings: &'a Readings, prior: Prior) -> Posterior<'a> {
+    pub(crate) fn new(readings: &'a Readings, prior: LogPrior<'a>, below: Option<&'a Below>) -> Posterior<'a> {
         let (count, dimensions) = (readings.len(), readings.dimensions);
         let mut squares = Vec::with_capacity(count * (count - 1) / 2 * dimensions);
         for j in 0..count {
@@ -110,15 +126,15 @@ impl<'a> Posterior<'a> {
                 squares.extend(readings.point(i).iter().zip(readings.point(j)).map(|(a, b)| (a - b) * (a - b)));
             }
         }
-        Posterior { readings, prior, squares }
+        Posterior { readings, prior, below, squares }
     }
 
     /// Negative log posterior density and gradient at `theta` = [ln ℓ…, ln σ_f², ln σ_n²]:
     /// F = ½ yᵀa + Σ ln L_ii + (n/2) ln 2π − ln prior, ∂F/∂θ = ½ Σ W_ij ∂C_ij/∂θ with W = C⁻¹ − aaᵀ, and the terms that
     /// replicates add for their own scatter. The values are standardised, the mean is 0.
     pub(crate) fn evaluate(&self, theta: &[f64]) -> Evaluated {
-        let hyper = Hyperparameters::from_slice(theta);
         let (readings, dimensions) = (self.readings, self.readings.dimensions);
+        let hyper = Hyperparameters::from_slice(&theta[..dimensions + 2]);
         let count = readings.len();
         let (signal, noise) = (hyper.signal(), hyper.noise());
         let weights: Vec<f64> = hyper.log_length.iter().map(|log| (-2.0 * log).exp()).collect();
@@ -136,13 +152,20 @@ impl<'a> Posterior<'a> {
             matern_all_with_slopes(signal, column, first);
             rest = later;
         }
-        let factor = factor_with_jitter(covariance.clone(), readings, &hyper)?;
-        let a = factor.solve(&readings.value);
-        let fit: f64 = a.iter().zip(&readings.value).map(|(a, y)| a * y).sum();
+        let (mut whole, mut rest, mut values) = (covariance.clone(), measured(readings, noise), readings.value.clone());
+        if let Some(below) = self.below {
+            let rho = theta[dimensions + 2];
+            whole += rho * rho * &below.covariance;
+            rest.iter_mut().enumerate().for_each(|(i, rest)| *rest += rho * rho * below.covariance[(i, i)]);
+            values.iter_mut().zip(&below.mean).for_each(|(value, mean)| *value -= rho * mean);
+        }
+        let factor = factor_with_jitter(whole, signal, &rest)?;
+        let a = factor.solve(&values);
+        let fit: f64 = a.iter().zip(&values).map(|(a, y)| a * y).sum();
         let mut value =
             0.5 * fit + factor.half_log_determinant() + 0.5 * count as f64 * (2.0 * std::f64::consts::PI).ln();
         let inverse = factor.inverse();
-        let mut gradient = vec![0.0; dimensions + 2];
+        let mut gradient = vec![0.0; theta.len()];
         let mut pairs = self.squares.chunks_exact(dimensions).zip(&slopes);
         for j in 0..count {
             let diagonal = inverse[(j, j)] - a[j] * a[j];
@@ -162,9 +185,26 @@ impl<'a> Posterior<'a> {
         for (slot, inverse_square) in gradient.iter_mut().zip(&weights) {
             *slot *= signal * inverse_square;
         }
+        if let Some(below) = self.below {
+            gradient[dimensions + 2] = below.slope(theta[dimensions + 2], &a, &inverse);
+        }
         value += scatter(readings, noise, &mut gradient[dimensions + 1]);
-        value += self.prior.add(theta, &mut gradient);
+        value += (self.prior)(theta, &mut gradient);
         value.is_finite().then_some((value, gradient))
+    }
+}
+
+impl Below {
+    /// ∂F/∂ρ = ρ Σ_ij W_ij S_ij − mᵀa, S the covariance of the belief and m its mean.
+    fn slope(&self, rho: f64, a: &[f64], inverse: &DMatrix<f64>) -> f64 {
+        let mut sum = 0.0;
+        for j in 0..a.len() {
+            sum += (inverse[(j, j)] - a[j] * a[j]) * self.covariance[(j, j)];
+            for i in j + 1..a.len() {
+                sum += 2.0 * (inverse[(i, j)] - a[i] * a[j]) * self.covariance[(i, j)];
+            }
+        }
+        rho * sum - dot(&self.mean, a)
     }
 }
 
@@ -196,7 +236,7 @@ pub fn negative_log_posterior(
     if theta.len() != readings.dimensions + 2 {
         return None;
     }
-    Posterior::new(&readings, prior).evaluate(theta)
+    Posterior::new(&readings, &|theta, slopes| prior.add(theta, slopes), None).evaluate(theta)
 }
 
 /// The mode of the posterior and its negative log density. Starts from `warm` where there is one, and from `starts` guesses
@@ -209,7 +249,8 @@ pub(crate) fn mode(
 ) -> Result<(Hyperparameters, f64), GpError> {
     let dimensions = readings.dimensions;
     let subset = spread(readings);
-    let posterior = Posterior::new(subset.as_ref().unwrap_or(readings), prior);
+    let prior_density = |theta: &[f64], slopes: &mut [f64]| prior.add(theta, slopes);
+    let posterior = Posterior::new(subset.as_ref().unwrap_or(readings), &prior_density, None);
     let mut bounds = vec![LENGTH; dimensions];
     bounds.extend([SIGNAL, NOISE]);
     let mut best: Option<(Vec<f64>, f64)> = None;
@@ -235,7 +276,7 @@ pub(crate) fn mode(
 }
 
 /// A subset on which a large data set is fitted: the best tenth, and every k-th of the others in the order of time.
-fn spread(readings: &Readings) -> Option<Readings> {
+pub(crate) fn spread(readings: &Readings) -> Option<Readings> {
     let count = readings.len();
     if count <= FITTED_POINTS {
         return None;

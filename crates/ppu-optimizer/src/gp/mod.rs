@@ -1,5 +1,6 @@
 //! Exact Gaussian-process regression for a handful to a few thousand observations.
 
+mod difference;
 mod fit;
 mod information;
 mod kernel;
@@ -9,8 +10,10 @@ mod prior;
 mod process;
 mod readings;
 
+pub(crate) use difference::{difference_mode, lowest_mode};
+pub(crate) use fit::{Below, factor_with_jitter};
 pub use fit::{Hyperparameters, negative_log_posterior};
-pub(crate) use kernel::matern;
+pub(crate) use kernel::{Kernel, matern};
 pub(crate) use lbfgs::minimize;
 pub use pathwise::Path;
 pub use prior::Prior;

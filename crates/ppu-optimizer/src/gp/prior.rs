@@ -62,13 +62,18 @@ impl Prior {
             // A length of the whole range with little noise, then short with noise, then long without.
             Prior::Flat | Prior::HalfRange => [(-0.7, 0.0, -4.6), (-1.7, 0.0, -2.0), (0.5, 0.7, -7.0)],
             Prior::DimensionScaled => {
-                let mode = length_centre(dimensions) - 3.0;
+                let mode = length_mode(dimensions);
                 [(mode, 0.0, -4.0), (mode - 1.0, 0.0, -2.0), (mode + 1.0, 0.0, -6.0)]
             }
             // The mode of the prior, then shorter, then a length with little noise.
             Prior::SmoothNoisy => [(1.6, 2.08, 0.0), (0.0, 1.0, -2.0), (0.7, 1.5, -4.6)],
         }
     }
+}
+
+/// Mode of ln ℓ under the dimension-scaled prior, which is normal around it with variance 3: the density is one of ℓ.
+pub(crate) fn length_mode(dimensions: usize) -> f64 {
+    length_centre(dimensions) - 3.0
 }
 
 /// Centre of ln ℓ for the dimension-scaled prior.

@@ -109,7 +109,7 @@ impl<'a> Engine<'a> {
             if levels > 1 {
                 let told =
                     data.iter().map(|one| (one.rows.as_slice(), one.values.as_slice(), one.variances.as_slice()));
-                let (chain, remark) = Chain::fit(&told.collect::<Vec<_>>(), &process);
+                let (chain, remark) = Chain::better_than(&process, &told.collect::<Vec<_>>());
                 self.remarks.extend(remark.map(|remark| format!("{}: {remark}", wanted.name)));
                 if let Some(chain) = chain {
                     if self.chain.is_none() {

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Bar, Bench, lines};
 
 /// Parts that need no data. Memory and the large pool are read from the peak of a process, so each part is one.
-const PARTS: [&str; 18] = [
+const PARTS: [&str; 19] = [
     "branin",
     "hartmann",
     "hartmann-noisy",
@@ -29,6 +29,7 @@ const PARTS: [&str; 18] = [
     "fidelity-branin",
     "fidelity-hartmann",
     "fidelity-borehole",
+    "fidelity-misleading",
     "nehvi",
 ];
 /// Parts that replay data of `--data`.

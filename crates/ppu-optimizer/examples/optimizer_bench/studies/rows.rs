@@ -41,7 +41,7 @@ const fn cheap(part: &'static str, measure: &'static str, less: bool, run: fn(u6
 }
 
 /// All rows.
-pub(crate) const ROWS: [Row; 13] = [
+pub(crate) const ROWS: [Row; 14] = [
     row(
         "heteroscedastic",
         "regret of the recommendation after 12 + 30, noise that grows, known variances",
@@ -62,6 +62,12 @@ pub(crate) const ROWS: [Row; 13] = [
     },
     cheap("fidelity-branin", "regret at cost 20, the cheap fidelity at 0.1", true, fidelity_branin),
     cheap("fidelity-hartmann", "regret at cost 40, the cheap fidelity at 0.1", true, fidelity_hartmann),
+    cheap(
+        "fidelity-misleading",
+        "regret at cost 20, a cheap fidelity at 0.1 that knows nothing",
+        true,
+        fidelity_misleading,
+    ),
     cheap(
         "fidelity-borehole",
         "share of the largest flow at cost 25, the cheap fidelity at 0.1",
@@ -252,6 +258,19 @@ fn fidelity_branin(seed: u64, chooser: Chooser) -> f64 {
         let x = numbers(design, 2);
         let x = [15.0 * x[0] - 5.0, 15.0 * x[1]];
         if cheap { branin_cheap(&x) } else { branin(&x) }
+    };
+    spend((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
+}
+
+/// The cheap fidelity is the function seen in a mirror: it moves as the real one does, but elsewhere.
+fn fidelity_misleading(seed: u64, chooser: Chooser) -> f64 {
+    let value = |design: &Design, cheap: bool| {
+        let x = numbers(design, 2);
+        if cheap {
+            branin_cheap(&[10.0 - 15.0 * x[0], 15.0 - 15.0 * x[1]])
+        } else {
+            branin(&[15.0 * x[0] - 5.0, 15.0 * x[1]])
+        }
     };
     spend((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
 }

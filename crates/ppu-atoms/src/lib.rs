@@ -15,6 +15,7 @@ pub mod references;
 pub mod relax;
 pub mod structure;
 pub mod symmetry;
+pub mod tensors;
 pub mod weights;
 pub mod wheel;
 

@@ -7,7 +7,7 @@
 use ppu_atoms::hull::{Hull, HullError};
 use ppu_atoms::references::{References, ReferencesError};
 use ppu_atoms::relax::{RelaxError, RelaxSettings, relax};
-use ppu_atoms::weights::SafetensorsError;
+use ppu_atoms::weights::WeightsError;
 use ppu_atoms::{Chgnet, Composition, Energy, Refusal, Structure, Weights};
 use serde::{Deserialize, Serialize};
 
@@ -145,8 +145,8 @@ impl AtomisticTwin {
     /// The level with weights from the bytes of a converted file.
     ///
     /// # Errors
-    /// [`SafetensorsError`] when the bytes are no such file.
-    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, SafetensorsError> {
+    /// [`WeightsError`] when the bytes are no such file.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, WeightsError> {
         Ok(Self::new(&Weights::from_safetensors(bytes)?))
     }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ppu_atoms::tensors::{Tensor, Tensors, TensorsError};
+
 use crate::network::Network;
 use crate::realise::Realiser;
-use crate::safetensors::{SafetensorsError, Tensor, Tensors};
 
 /// A network, what it takes to give its crystals atoms, and where both come from.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,7 +23,7 @@ pub struct Artifact {
 pub enum ArtifactError {
     /// It is no file of tensors.
     #[error("the file could not be read")]
-    File(#[from] SafetensorsError),
+    File(#[from] TensorsError),
     /// A tensor is missing or has another shape; the model was trained by another version.
     #[error("the tensor `{0}` is missing or not of the shape that this version has; train anew")]
     Tensor(String),

@@ -36,7 +36,6 @@ mod model;
 mod network;
 mod realise;
 mod rows;
-mod safetensors;
 mod steer;
 pub mod train;
 
@@ -48,5 +47,4 @@ pub use grammar::{Condition, ConditionError, Grammar};
 pub use model::{Draft, Next, Sampled, Surprise, log_q, sample};
 pub use network::{Network, Real};
 pub use realise::{FitError, RealiseError, Realiser};
-pub use safetensors::SafetensorsError;
 pub use steer::{SteerError, SteerSettings, Steered, Value, steer};

@@ -1,12 +1,10 @@
 //! The numbers of a trained network: 136 named tensors of fixed shapes, as CHGNet 0.3.0 and its r²SCAN head have them.
 
-mod safetensors;
-
 use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-pub use safetensors::{SafetensorsError, read_metadata};
+use crate::tensors::{Tensor, Tensors, TensorsError};
 
 /// Width of every feature.
 const WIDTH: usize = 64;
@@ -19,20 +17,10 @@ pub(crate) const BLOCKS: usize = 3;
 /// Elements with an embedding.
 const ELEMENTS: usize = crate::element::Element::COUNT;
 
-/// A named array in row-major order.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tensor {
-    /// Length along each axis.
-    pub shape: Vec<usize>,
-    /// The numbers, as many as the product of the lengths.
-    pub values: Vec<f32>,
-}
-
 /// The tensors of one network, complete and of the right shapes, and what must travel with them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    tensors: BTreeMap<String, Tensor>,
-    metadata: BTreeMap<String, String>,
+    file: Tensors,
 }
 
 /// Why tensors are no network.
@@ -56,6 +44,9 @@ pub enum WeightsError {
         /// The shape it should have.
         expected: Vec<usize>,
     },
+    /// Bytes are no file of tensors.
+    #[error("the file could not be read")]
+    File(#[from] TensorsError),
     /// A number is infinite or none.
     #[error("the tensor `{0}` holds a value that is not finite")]
     NotFinite(String),
@@ -84,8 +75,23 @@ impl Weights {
         }
         match tensors.keys().find(|name| !layout.contains_key(*name)) {
             Some(name) => Err(WeightsError::Unknown(name.clone())),
-            None => Ok(Self { tensors, metadata }),
+            None => Ok(Self { file: Tensors { metadata, tensors } }),
         }
+    }
+
+    /// Reads a file that [`Weights::to_safetensors`] or another writer made.
+    ///
+    /// # Errors
+    /// [`WeightsError`] when the bytes are no such file, or its tensors not those of the network.
+    pub fn from_safetensors(bytes: &[u8]) -> Result<Self, WeightsError> {
+        let file = Tensors::from_bytes(bytes)?;
+        Self::new(file.tensors, file.metadata)
+    }
+
+    /// The same numbers and metadata as a file. The same weights give the same bytes.
+    #[must_use]
+    pub fn to_safetensors(&self) -> Vec<u8> {
+        self.file.to_bytes()
     }
 
     /// An untrained network of the same architecture. It knows no chemistry; it has the symmetries of the trained one,
@@ -126,26 +132,26 @@ impl Weights {
             tensors.insert(name, tensor);
         }
         let metadata = BTreeMap::from([("source".to_owned(), format!("untrained, seed {seed}"))]);
-        Self { tensors, metadata }
+        Self { file: Tensors { metadata, tensors } }
     }
 
     /// The tensors by name.
     #[must_use]
     pub fn tensors(&self) -> &BTreeMap<String, Tensor> {
-        &self.tensors
+        &self.file.tensors
     }
 
     /// Licence, source and digests, by name.
     #[must_use]
     pub fn metadata(&self) -> &BTreeMap<String, String> {
-        &self.metadata
+        &self.file.metadata
     }
 
     /// SHA-256 over names, shapes and numbers, in hexadecimal: what a provenance names.
     #[must_use]
     pub fn digest(&self) -> String {
         let mut hash = Sha256::new();
-        for (name, tensor) in &self.tensors {
+        for (name, tensor) in &self.file.tensors {
             hash.update((name.len() as u64).to_le_bytes());
             hash.update(name.as_bytes());
             hash.update((tensor.shape.len() as u64).to_le_bytes());
@@ -157,7 +163,7 @@ impl Weights {
 
     /// The numbers of a tensor that the layout names.
     pub(crate) fn values(&self, name: &str) -> &[f32] {
-        &self.tensors.get(name).expect("the tensors were checked against the layout").values
+        &self.file.tensors.get(name).expect("the tensors were checked against the layout").values
     }
 }
 
@@ -221,6 +227,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn weights_survive_a_round_trip_bit_by_bit() {
+        let weights = Weights::random(3);
+        let bytes = weights.to_safetensors();
+        let back = Weights::from_safetensors(&bytes).unwrap();
+        assert_eq!(back, weights);
+        assert_eq!(back.to_safetensors(), bytes);
+        assert_eq!(
+            Weights::from_safetensors(&bytes[..bytes.len() - 1]),
+            Err(WeightsError::File(TensorsError::Truncated))
+        );
+    }
+
+    #[test]
     fn the_layout_has_the_published_number_of_tensors_and_parameters() {
         let layout = layout();
         let parameters: usize = layout.values().map(|shape| shape.iter().product::<usize>()).sum();
@@ -232,7 +251,7 @@ mod tests {
         let weights = Weights::random(1);
         assert_ne!(weights.digest(), Weights::random(2).digest());
         let with = |change: fn(&mut BTreeMap<String, Tensor>)| {
-            let mut tensors = weights.tensors.clone();
+            let mut tensors = weights.tensors().clone();
             change(&mut tensors);
             Weights::new(tensors, BTreeMap::new())
         };

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 
 use sha2::{Digest, Sha256};
 
-use crate::weights::{Tensor, Weights, WeightsError, hexadecimal};
+use crate::tensors::Tensor;
+use crate::weights::{Weights, WeightsError, hexadecimal};
 pub use pickle::PickleError;
 use pickle::{Stored, Value};
 pub use zip::ZipError;

@@ -61,6 +61,17 @@ impl Goal {
             Goal::Target { value: wanted, tolerance, limit } => ramp(limit, tolerance, (value - wanted).abs()),
         }
     }
+
+    /// The value, or where it lies far off the goal the end of the range in which differences matter: that over which the
+    /// desirability changes, widened by twice its width on either side. A reading beyond says "far off" and no more.
+    pub fn within_horizon(&self, value: f64) -> f64 {
+        let (low, high) = match *self {
+            Goal::Maximize { low, high } | Goal::Minimize { low, high } => (low, high),
+            Goal::Target { value, limit, .. } => (value - limit, value + limit),
+        };
+        let width = if let Goal::Target { limit, .. } = *self { limit } else { high - low };
+        value.clamp(low - 2.0 * width, high + 2.0 * width)
+    }
 }
 
 /// The overall score of a set of values, 0 to 1: the weighted geometric mean of the desirabilities, so that no objective
@@ -118,6 +129,18 @@ mod tests {
         assert!((gap.desirability(1.74) - 0.5).abs() < 1e-9);
         assert_eq!(gap.desirability(1.9), 0.0);
         assert_eq!(Goal::Minimize { low: 5.0, high: 10.0 }.desirability(7.5), 0.5);
+    }
+
+    #[test]
+    fn a_reading_far_off_the_goal_is_drawn_back_to_the_horizon() {
+        let gap = Goal::Target { value: 1.68, tolerance: 0.01, limit: 0.1 };
+        assert_eq!(gap.within_horizon(1.95), 1.95);
+        assert!((gap.within_horizon(2.99) - 1.98).abs() < 1e-12 && (gap.within_horizon(0.2) - 1.38).abs() < 1e-12);
+        let bright = Goal::Maximize { low: 6.0, high: 8.0 };
+        assert_eq!(
+            (bright.within_horizon(5.0), bright.within_horizon(-3.0), bright.within_horizon(20.0)),
+            (5.0, 2.0, 12.0)
+        );
     }
 
     #[test]

@@ -1,13 +1,13 @@
 //! Where the acquisition is evaluated: the pool, quasi-random points of the space, neighbours of good points.
 
-use ppu_core::{Candidate, DesignSpace};
+use ppu_core::{Candidate, DesignSpace, Objective};
 use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 
-use crate::acquisition::Point;
 use crate::contract::{OptimizerError, PriorMean, Source};
 use crate::normal::quantile;
 use crate::sequence::Recurrence;
+use crate::surrogate::Point;
 
 /// Attempts at a point before a space is taken to have none.
 const ATTEMPTS: usize = 100_000;
@@ -25,7 +25,7 @@ pub(crate) struct Choice {
 /// Builds candidates of one space.
 pub(crate) struct Maker<'a> {
     pub(crate) space: &'a DesignSpace,
-    pub(crate) objectives: usize,
+    pub(crate) objectives: &'a [Objective],
     pub(crate) prior: Option<&'a dyn PriorMean>,
 }
 
@@ -36,10 +36,14 @@ impl Maker<'_> {
             .space
             .to_unit(candidate)
             .map_err(|source| OptimizerError::Candidate { subject: subject.into(), source })?;
-        let prior = self.prior.and_then(|prior| prior.prior_mean(candidate));
-        let sound = |prior: &Vec<f64>| prior.len() == self.objectives && prior.iter().all(|mean| mean.is_finite());
+        let mut prior = self.prior.and_then(|prior| prior.prior_mean(candidate));
+        let sound =
+            |prior: &Vec<f64>| prior.len() == self.objectives.len() && prior.iter().all(|mean| mean.is_finite());
         if prior.as_ref().is_some_and(|prior| !sound(prior)) {
-            return Err(OptimizerError::Prior { subject: subject.into(), objectives: self.objectives });
+            return Err(OptimizerError::Prior { subject: subject.into(), objectives: self.objectives.len() });
+        }
+        for (mean, objective) in prior.iter_mut().flatten().zip(self.objectives) {
+            *mean = objective.goal.within_horizon(*mean);
         }
         Ok(Point { unit, prior })
     }

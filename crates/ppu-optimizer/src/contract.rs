@@ -177,9 +177,13 @@ pub struct ModelReport {
     pub objective: String,
     /// Observations it rests on.
     pub observations: usize,
-    /// Whether it models the difference from the prior mean: used where leave-one-out prefers it.
+    /// Whether it uses the prior means, as it does where leave-one-out prefers that.
     pub prior_used: bool,
-    /// Length scales of the free parameters in unit coordinates, in the order of the space.
+    /// Whether it uses them as inputs beside the parameters, not by modelling the difference from its own.
+    #[serde(default)]
+    pub prior_inputs: bool,
+    /// Length scales of the free parameters in unit coordinates, in the order of the space; then those of prior means that are
+    /// inputs.
     pub length_scales: Vec<f64>,
     /// Fitted noise beyond the known uncertainties, standard deviation in the unit of the objective.
     pub noise_sd: f64,

@@ -31,14 +31,13 @@ pub(crate) fn explain(
     if probability < 0.8 {
         reason += &format!(", with a {:.0} % chance of failure", 100.0 * (1.0 - probability));
     }
-    let acquisition = model.improvement(&predicted, best) * probability;
     let named = model.surrogates.iter().zip(&predicted).map(|(surrogate, predicted)| surrogate.prediction(*predicted));
     Suggestion {
         candidate: choice.candidate.clone(),
         source: choice.source,
         predicted: named.collect(),
         expected_score: Some(expected),
-        acquisition: Some(acquisition),
+        acquisition: model.acquisition(&choice.point),
         probability_feasible: Some(probability),
         exploration: Some(exploration),
         nearest,
@@ -52,12 +51,14 @@ pub(crate) fn exhausted(found: usize, wanted: usize) -> Option<String> {
 }
 
 /// What the operator should know of the models.
-pub(crate) fn remarks(model: &Model<'_>, reports: &[ModelReport]) -> Vec<String> {
+pub(crate) fn remarks(reports: &[ModelReport]) -> Vec<String> {
     let mut flags = Vec::new();
-    for (surrogate, report) in model.surrogates.iter().zip(reports) {
+    for report in reports {
         let name = &report.objective;
-        if surrogate.prior_used() {
-            flags.push(format!("{name}: modelled as the difference from the prior mean"));
+        match (report.prior_used, report.prior_inputs) {
+            (true, false) => flags.push(format!("{name}: modelled as the difference from the prior mean")),
+            (true, true) => flags.push(format!("{name}: modelled with the prior means as inputs")),
+            (false, _) => {}
         }
         match report.calibration.state {
             CalibrationState::Overconfident => {

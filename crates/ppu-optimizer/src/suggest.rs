@@ -1,8 +1,8 @@
 //! The question and its answer.
 
-use ppu_core::{DesignSpace, Objective, Observation, objective::score};
+use ppu_core::{DesignSpace, Measured, Objective, Observation, objective::score};
 
-use crate::acquisition::{Model, Point};
+use crate::acquisition::Model;
 use crate::candidates::{Choice, Maker, distance, is_taken, step};
 use crate::check;
 use crate::contract::{
@@ -10,12 +10,10 @@ use crate::contract::{
 };
 use crate::explain::{exhausted, explain, remarks};
 use crate::feasibility::Feasibility;
-use crate::sequence::{Purpose, normals, stream};
+use crate::sequence::{Purpose, stream};
 use crate::start;
-use crate::surrogate::{Row, Surrogate};
+use crate::surrogate::{Point, Row, Surrogate};
 
-/// Draws over which the score is averaged. Quasi-random draws of a few objectives resolve an improvement to about 1 %.
-const DRAWS: usize = 96;
 /// Quasi-random points of the whole space that compete with the pool, so that a misled pool cannot hide the optimum.
 const SPACE_POINTS: usize = 512;
 /// Good points whose neighbours are looked at, and how many neighbours each.
@@ -23,6 +21,9 @@ const GOOD_POINTS: usize = 5;
 const NEIGHBOURS: usize = 48;
 /// Choices whose acquisition is computed with all draws after a first look at all of them.
 const SECOND_LOOKS: usize = 64;
+/// Results after which a prior mean is judged, and what it must be worth: nats of leave-one-out density, 20 to 1.
+const FIRST_RESULTS: usize = 4;
+const PROVEN: f64 = 3.0;
 /// Starts of the final climb.
 const CLIMBS: usize = 2;
 
@@ -54,11 +55,11 @@ impl Optimizer {
 
     /// The next candidates and why. A pure function of the optimizer and the question.
     ///
-    /// Batches are chosen greedily with the kriging believer: what is pending, and each pick in turn, enters every model
-    /// with its posterior mean.
+    /// Batches are chosen greedily: what is pending, and each pick in turn, takes part with joint draws of what it may turn out
+    /// to be.
     pub fn suggest(&self, ask: &Ask<'_>) -> Result<Proposal, OptimizerError> {
         check::ask(&self.space, ask)?;
-        let maker = Maker { space: &self.space, objectives: self.objectives.len(), prior: ask.prior };
+        let maker = Maker { space: &self.space, objectives: &self.objectives, prior: ask.prior };
         let data = self.data(ask, &maker)?;
         let valid = data.complete.iter().filter(|complete| **complete).count();
         let needed = (self.space.free().count() + 1).max(4);
@@ -66,12 +67,25 @@ impl Optimizer {
         let enough = valid >= needed || (valid >= 3 && data.points.len() >= 2 * needed);
         let units = data.points.iter().map(|(_, point)| point.unit.clone()).collect();
         let feasibility = Feasibility::fit(units, &data.complete);
-        if enough {
-            self.by_model(ask, &maker, &data, feasibility)
-        } else {
-            let phase = Phase::SpaceFilling { valid, needed };
-            self.by_spreading(ask, &maker, &data, feasibility.as_ref(), phase)
+        // A prior mean has to prove itself on the first results. Where it does, there is no need to wait for more of them.
+        let judged = ask.prior.is_some() && valid >= 2 && data.points.len() >= FIRST_RESULTS;
+        let surrogates = if enough || judged { Some(self.surrogates(&data)?) } else { None };
+        let proven = |all: &Vec<Surrogate>| all.iter().map(Surrogate::prior_gain).sum::<f64>() >= PROVEN;
+        match surrogates {
+            Some(surrogates) if enough || proven(&surrogates) => {
+                self.by_model(ask, &maker, &data, surrogates, feasibility)
+            }
+            unproven => {
+                let pool = if unproven.is_some() { &[] } else { ask.pool };
+                let phase = Phase::SpaceFilling { valid, needed };
+                self.by_spreading(&Ask { pool, ..*ask }, &maker, &data, feasibility.as_ref(), phase)
+            }
         }
+    }
+
+    fn surrogates(&self, data: &Data<'_>) -> Result<Vec<Surrogate>, OptimizerError> {
+        let objectives = self.objectives.iter().enumerate();
+        objectives.map(|(at, objective)| Surrogate::fit(&objective.name, at, &self.rows(data, objective))).collect()
     }
 
     fn data<'a>(&'a self, ask: &Ask<'a>, maker: &Maker<'_>) -> Result<Data<'a>, OptimizerError> {
@@ -138,21 +152,18 @@ impl Optimizer {
         scored.reduce(|best, next| if next.score > best.score { next } else { best })
     }
 
-    fn rows(&self, data: &Data<'_>, objective: usize) -> Vec<Row> {
-        let mut rows = Vec::new();
-        for (trial, point) in &data.points {
-            let TrialOutcome::Valid(observation) = &trial.outcome else { continue };
-            if let Some(measured) = observation.values.get(&self.objectives[objective].name) {
-                rows.push(Row {
-                    unit: point.unit.clone(),
-                    value: measured.value,
-                    variance: measured.sd * measured.sd,
-                    prior: point.prior.as_ref().map(|prior| prior[objective]),
-                    trial: trial.id.clone(),
-                });
-            }
-        }
-        rows
+    fn rows<'b>(&self, data: &'b Data<'_>, objective: &Objective) -> Vec<Row<'b>> {
+        let valid = data.points.iter().filter_map(|(trial, point)| match &trial.outcome {
+            TrialOutcome::Valid(observation) => Some((trial, point, observation.values.get(&objective.name)?)),
+            _ => None,
+        });
+        let row = |(trial, point, measured): (&&'b Trial, &'b Point, &Measured)| {
+            // A sample that failed may read far off the goal. How far says nothing, and would stretch the scale of the model.
+            let value = objective.goal.within_horizon(measured.value);
+            let variance = measured.sd.powi(2) + (measured.value - value).powi(2);
+            Row { point, value, variance, trial: &trial.id }
+        };
+        valid.map(row).collect()
     }
 
     fn by_model(
@@ -160,33 +171,31 @@ impl Optimizer {
         ask: &Ask<'_>,
         maker: &Maker<'_>,
         data: &Data<'_>,
+        surrogates: Vec<Surrogate>,
         feasibility: Option<Feasibility>,
     ) -> Result<Proposal, OptimizerError> {
-        let fitted = self.objectives.iter().enumerate();
-        let surrogates = fitted
-            .map(|(at, objective)| Surrogate::fit(&objective.name, &self.rows(data, at)))
-            .collect::<Result<Vec<_>, _>>()?;
-        let draws = normals(self.objectives.len(), DRAWS, &mut stream(self.seed, ask.step, Purpose::Normals));
-        let fresh = Model { objectives: &self.objectives, surrogates, feasibility, normals: draws };
+        let mut rng = stream(self.seed, ask.step, Purpose::Normals);
+        let fresh = Model::new(&self.objectives, surrogates, feasibility, &mut rng);
         let incumbent = incumbent(&fresh, data);
-        let mut model = data.pending.iter().fold(fresh.clone(), |model, point| model.believe(&point.unit));
+        let best = best_score(&fresh, data);
+        let mut model = fresh.clone().exceeding(best);
+        for point in &data.pending {
+            model = model.expecting(point, &mut rng);
+        }
         let choices = self.choices(ask, maker, data, &fresh)?;
         let mut taken = data.taken();
-        let mut believed = data.pending.clone();
         let mut picks = Vec::new();
         while picks.len() < ask.batch {
-            let best = best_score(&model, data, &believed);
-            let Some(choice) = self.climb(maker, &model, &choices, &taken, best, (ask.step, picks.len()))? else {
+            let Some(choice) = self.climb(maker, &model, &choices, &taken, (ask.step, picks.len()))? else {
                 break;
             };
             picks.push(explain(&model, &choice, best, data.nearest(&choice.point.unit), incumbent.as_ref()));
-            model = model.believe(&choice.point.unit);
-            taken.push(choice.point.unit.clone());
-            believed.push(choice.point);
+            model = model.expecting(&choice.point, &mut rng);
+            taken.push(choice.point.unit);
         }
         let models: Vec<_> = fresh.surrogates.iter().map(Surrogate::report).collect();
         let mut flags: Vec<String> = exhausted(picks.len(), ask.batch).into_iter().collect();
-        flags.extend(remarks(&fresh, &models));
+        flags.extend(remarks(&models));
         let (step, seed, phase) = (ask.step, self.seed, Phase::Model);
         Ok(Proposal { step, seed, phase, picks, incumbent, models, flags })
     }
@@ -225,18 +234,17 @@ impl Optimizer {
         model: &Model<'_>,
         choices: &[Choice],
         taken: &[Vec<f64>],
-        best: f64,
         (step_number, pick): (u64, usize),
     ) -> Result<Option<Choice>, OptimizerError> {
         let mut ranked: Vec<(f64, &Choice)> = choices
             .iter()
             .filter(|choice| !is_taken(&choice.point.unit, taken))
-            .filter_map(|choice| Some((model.rough_acquisition(&choice.point, best)?, choice)))
+            .filter_map(|choice| Some((model.rough_acquisition(&choice.point)?, choice)))
             .collect();
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         ranked.truncate(SECOND_LOOKS);
         for (value, choice) in &mut ranked {
-            *value = model.acquisition(&choice.point, best).unwrap_or(0.0);
+            *value = model.acquisition(&choice.point).unwrap_or(0.0);
         }
         ranked.sort_by(|a, b| b.0.total_cmp(&a.0));
         let mut rng = stream(self.seed, step_number ^ ((pick as u64 + 1) << 48), Purpose::Local);
@@ -250,7 +258,7 @@ impl Optimizer {
                     if is_taken(&next.point.unit, taken) {
                         continue;
                     }
-                    if let Some(found) = model.acquisition(&next.point, best)
+                    if let Some(found) = model.acquisition(&next.point)
                         && found > value * (1.0 + 1e-9)
                     {
                         (value, here) = (found, next);
@@ -308,8 +316,10 @@ fn incumbent(model: &Model<'_>, data: &Data<'_>) -> Option<Incumbent> {
     scored.reduce(|best, next| if next.score > best.score { next } else { best })
 }
 
-/// What must be exceeded: the best expected score at measured and believed points.
-fn best_score(model: &Model<'_>, data: &Data<'_>, believed: &[Point]) -> f64 {
-    let points = data.contenders().map(|(_, point)| point).chain(believed);
-    points.filter_map(|point| Some(model.expected_score(&model.predict(point)?))).fold(0.0, f64::max)
+/// What must be exceeded: the best expected score at measured points.
+fn best_score(model: &Model<'_>, data: &Data<'_>) -> f64 {
+    data.contenders()
+        .map(|(_, point)| point)
+        .filter_map(|point| Some(model.expected_score(&model.predict(point)?)))
+        .fold(0.0, f64::max)
 }

@@ -1,84 +1,121 @@
-//! The model of one objective: a Gaussian process on the measured values, or on their difference from the prior mean where
-//! leave-one-out says that this predicts better.
+//! The model of one objective: a Gaussian process on the measured values. Where leave-one-out says that this predicts better,
+//! it models their difference from the prior mean, or has the prior means among its inputs.
 
+use crate::belief::{Belief, Look};
 use crate::calibration::calibration;
 use crate::contract::{Calibration, CalibrationState, ModelReport, OptimizerError, Prediction};
 use crate::gp::{GaussianProcess, GpError, LeaveOneOut};
 
+/// Spread of a prior mean over the observations, in standard deviations, that stands for the width of the unit cube.
+const INPUT_WIDTH: f64 = 3.0;
+
+/// A point with what the models need to know of it.
+#[derive(Debug, Clone)]
+pub(crate) struct Point {
+    pub(crate) unit: Vec<f64>,
+    /// Prior mean of every objective.
+    pub(crate) prior: Option<Vec<f64>>,
+}
+
 /// One observation of one objective.
 #[derive(Debug, Clone)]
-pub(crate) struct Row {
-    pub(crate) unit: Vec<f64>,
+pub(crate) struct Row<'a> {
+    pub(crate) point: &'a Point,
     pub(crate) value: f64,
     pub(crate) variance: f64,
-    pub(crate) prior: Option<f64>,
-    pub(crate) trial: String,
+    pub(crate) trial: &'a str,
+}
+
+/// How a model uses the prior means.
+#[derive(Debug, Clone, PartialEq)]
+enum Hint {
+    Unused,
+    /// It models the difference from the prior mean of its own objective.
+    Difference,
+    /// It has the prior means of all objectives as inputs beside the parameters: each with its centre and width. What is
+    /// wrong in them but goes with the truth, however crookedly, is of use too (Perdikaris et al., Proc. R. Soc. A 473,
+    /// 20160751, 2017).
+    Inputs(Vec<(f64, f64)>),
 }
 
 /// The fitted model of one objective.
 #[derive(Debug, Clone)]
 pub(crate) struct Surrogate {
     objective: String,
+    /// Its place among the objectives.
+    at: usize,
     process: GaussianProcess,
-    prior_used: bool,
+    hint: Hint,
+    /// Log density of held-out values that the prior means bring, nats.
+    gain: f64,
     calibration: Calibration,
+    /// Factor on every sd of a model that was too sure.
+    inflation: f64,
 }
 
 impl Surrogate {
-    pub(crate) fn fit(objective: &str, rows: &[Row]) -> Result<Surrogate, OptimizerError> {
+    /// A model of the objective number `at`, with whatever use of the prior means predicts held-out values best.
+    pub(crate) fn fit(objective: &str, at: usize, rows: &[Row<'_>]) -> Result<Surrogate, OptimizerError> {
         let named = |error: GpError| match error {
             GpError::TooClose { first, second, distance } => OptimizerError::Model {
                 objective: objective.into(),
-                first: rows[first].trial.clone(),
-                second: rows[second].trial.clone(),
+                first: rows[first].trial.to_owned(),
+                second: rows[second].trial.to_owned(),
                 distance,
             },
             // Values were checked and rows exist, so the remaining errors concern single rows.
             GpError::Shape(at) | GpError::NotFinite(at) => OptimizerError::BadValue {
-                trial: rows[at].trial.clone(),
+                trial: rows[at].trial.to_owned(),
                 what: objective.into(),
                 value: rows[at].value,
             },
             GpError::Empty => OptimizerError::NoObjective,
         };
-        let points: Vec<Vec<f64>> = rows.iter().map(|row| row.unit.clone()).collect();
         let variances: Vec<f64> = rows.iter().map(|row| row.variance).collect();
-        let values: Vec<f64> = rows.iter().map(|row| row.value).collect();
-        let mut process = GaussianProcess::fit(&points, &values, &variances).map_err(named)?;
-        let residuals: Option<Vec<f64>> = rows.iter().map(|row| row.prior.map(|prior| row.value - prior)).collect();
-        let mut prior_used = false;
-        if let Some(residuals) = residuals {
-            let residual = GaussianProcess::fit(&points, &residuals, &variances).map_err(named)?;
-            if log_density(&residual.leave_one_out()) > log_density(&process.leave_one_out()) {
-                (process, prior_used) = (residual, true);
+        let fitted = |hint: &Hint| {
+            let points: Option<Vec<Vec<f64>>> = rows.iter().map(|row| hint.coordinates(row.point)).collect();
+            let values: Option<Vec<f64>> =
+                rows.iter().map(|row| Some(row.value - hint.shift(at, row.point)?)).collect();
+            let known = points.zip(values);
+            known.map(|(points, values)| GaussianProcess::fit(&points, &values, &variances).map_err(named)).transpose()
+        };
+        let mut best = (fitted(&Hint::Unused)?.ok_or(OptimizerError::NoObjective)?, Hint::Unused);
+        let alone = log_density(&best.0.leave_one_out());
+        let mut gain = 0.0;
+        for hint in [Some(Hint::Difference), Hint::inputs(rows)].into_iter().flatten() {
+            let Some(process) = fitted(&hint)? else { continue };
+            let found = log_density(&process.leave_one_out()) - alone;
+            if found > gain {
+                (best, gain) = ((process, hint), found);
             }
         }
+        let (process, hint) = best;
         let mut predictions = process.leave_one_out();
-        if prior_used {
+        for (one, row) in predictions.iter_mut().zip(rows) {
             // Back to observables, so that Q² compares with the mean of the observable.
-            for (one, row) in predictions.iter_mut().zip(rows) {
-                let prior = row.prior.unwrap_or(0.0);
-                (one.value, one.mean) = (one.value + prior, one.mean + prior);
-            }
+            let shift = hint.shift(at, row.point).unwrap_or(0.0);
+            (one.value, one.mean) = (one.value + shift, one.mean + shift);
         }
         let calibration = calibration(&predictions);
-        Ok(Surrogate { objective: objective.into(), process, prior_used, calibration })
+        let overconfident = matches!(calibration.state, CalibrationState::Overconfident | CalibrationState::Outliers);
+        let inflation = if overconfident { calibration.sd_of_z.max(1.0) } else { 1.0 };
+        Ok(Surrogate { objective: objective.into(), at, process, hint, gain, calibration, inflation })
     }
 
-    /// Mean and sd of the observable; `None` where the model needs a prior mean and there is none.
-    pub(crate) fn predict(&self, unit: &[f64], prior: Option<f64>) -> Option<(f64, f64)> {
-        let shift = if self.prior_used { prior? } else { 0.0 };
-        let (mean, variance) = self.process.predict(unit);
-        let overconfident =
-            matches!(self.calibration.state, CalibrationState::Overconfident | CalibrationState::Outliers);
-        let inflation = if overconfident { self.calibration.sd_of_z.max(1.0) } else { 1.0 };
-        Some((mean + shift, variance.sqrt() * inflation))
+    /// The observable at a point; `None` where the model needs a prior mean and there is none.
+    pub(crate) fn look(&self, point: &Point) -> Option<Look> {
+        let mut look = self.process.look(&self.hint.coordinates(point)?);
+        look.mean += self.hint.shift(self.at, point)?;
+        look.variance *= self.inflation.powi(2);
+        look.whitened.iter_mut().for_each(|v| *v *= self.inflation);
+        Some(look)
     }
 
-    /// The model after believing that a point will turn out as expected; unchanged where that cannot be factored.
-    pub(crate) fn believe(&self, unit: &[f64]) -> Surrogate {
-        let process = self.process.believe(unit).unwrap_or_else(|_| self.process.clone());
-        Surrogate { process, ..self.clone() }
+    /// Posterior covariance of the observable at two points; `None` as in [`Surrogate::look`].
+    pub(crate) fn covariance(&self, (a, at_a): (&Point, &Look), (b, at_b): (&Point, &Look)) -> Option<f64> {
+        let explained: f64 = at_a.whitened.iter().zip(&at_b.whitened).map(|(a, b)| a * b).sum();
+        let prior = self.process.prior(&self.hint.coordinates(a)?, &self.hint.coordinates(b)?);
+        Some(self.inflation.powi(2) * prior - explained)
     }
 
     pub(crate) fn report(&self) -> ModelReport {
@@ -86,7 +123,8 @@ impl Surrogate {
         ModelReport {
             objective: self.objective.clone(),
             observations: self.process.observations(),
-            prior_used: self.prior_used,
+            prior_used: self.hint != Hint::Unused,
+            prior_inputs: matches!(self.hint, Hint::Inputs(_)),
             length_scales: hyper.log_length.iter().map(|log| log.exp()).collect(),
             noise_sd: self.process.noise_sd(),
             calibration: self.calibration.clone(),
@@ -97,9 +135,39 @@ impl Surrogate {
         Prediction { objective: self.objective.clone(), mean, sd }
     }
 
-    /// Whether predictions need a prior mean.
-    pub(crate) fn prior_used(&self) -> bool {
-        self.prior_used
+    /// What the prior means bring, nats; 0 where they are left out.
+    pub(crate) fn prior_gain(&self) -> f64 {
+        self.gain
+    }
+}
+
+impl Hint {
+    /// Prior means as inputs; `None` where an observation has none, or where they do not vary.
+    fn inputs(rows: &[Row<'_>]) -> Option<Hint> {
+        let priors: Vec<&Vec<f64>> = rows.iter().map(|row| row.point.prior.as_ref()).collect::<Option<_>>()?;
+        let count = priors.len() as f64;
+        let moments = (0..priors.first()?.len()).map(|objective| {
+            let centre = priors.iter().map(|prior| prior[objective]).sum::<f64>() / count;
+            let variance = priors.iter().map(|prior| (prior[objective] - centre).powi(2)).sum::<f64>() / count;
+            let width = INPUT_WIDTH * variance.sqrt();
+            (width > 0.0).then_some((centre, width))
+        });
+        moments.collect::<Option<_>>().map(Hint::Inputs)
+    }
+
+    /// What the process reads of a point.
+    fn coordinates(&self, point: &Point) -> Option<Vec<f64>> {
+        let mut coordinates = point.unit.clone();
+        if let Hint::Inputs(moments) = self {
+            let prior = point.prior.as_ref()?;
+            coordinates.extend(prior.iter().zip(moments).map(|(mean, (centre, width))| (mean - centre) / width));
+        }
+        Some(coordinates)
+    }
+
+    /// What is added to the process at a point.
+    fn shift(&self, at: usize, point: &Point) -> Option<f64> {
+        if *self == Hint::Difference { Some(point.prior.as_ref()?[at]) } else { Some(0.0) }
     }
 }
 

@@ -9,7 +9,9 @@ use ppu_core::design::Mixture;
 use ppu_core::objective::score;
 use ppu_core::{Candidate, DesignSpace, Goal, Measured, Objective, Observation, Parameter, Unit};
 use ppu_optimizer::normal::quantile;
-use ppu_optimizer::{Ask, Optimizer, OptimizerError, Phase, PriorMean, ScoredCandidate, Source, Trial, TrialOutcome};
+use ppu_optimizer::{
+    Ask, Optimizer, OptimizerError, Phase, PriorMean, Proposal, ScoredCandidate, Source, Trial, TrialOutcome,
+};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -142,6 +144,27 @@ impl PriorMean for Twin {
     }
 }
 
+/// A twin that has everything the wrong way round.
+struct Reversed;
+
+impl PriorMean for Reversed {
+    fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
+        Some(Twin.prior_mean(candidate)?.into_iter().zip([3.2, 1.0, 4.0]).map(|(mean, sum)| sum - mean).collect())
+    }
+}
+
+/// A twin that answers for another candidate.
+struct Shuffled;
+
+impl PriorMean for Shuffled {
+    fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
+        let unit = space().to_unit(candidate).expect("candidates are of the space");
+        let mixed =
+            (0..64).map(|k| unit.iter().enumerate().map(|(at, u)| (u * (13.0 + (at + k) as f64)).fract()).collect());
+        Twin.prior_mean(&mixed.into_iter().find_map(|unit: Vec<f64>| space().from_unit(&unit))?)
+    }
+}
+
 /// 20 seeds on four threads; every seed is a function of its number alone.
 fn seeds(one: impl Fn(u64) -> Vec<Trial> + Sync) -> Vec<Vec<Trial>> {
     let one = &one;
@@ -230,13 +253,7 @@ fn failures_are_avoided_and_machine_faults_teach_nothing() {
 fn the_start_fills_the_space_and_listens_to_the_twin() {
     let optimizer = Optimizer::new(space(), objectives(), 1).unwrap();
     let mut rng = ChaCha12Rng::seed_from_u64(2);
-    let pool: Vec<ScoredCandidate> = (0..50)
-        .map(|at| ScoredCandidate {
-            candidate: random_candidate(&mut rng),
-            twin_score: Some(f64::from(at) / 50.0),
-            reason: "test".into(),
-        })
-        .collect();
+    let pool = pool(50, &mut rng);
     let proposal = optimizer.suggest(&Ask { pool: &pool, batch: 6, ..ask(&[], 0) }).unwrap();
     assert_eq!(proposal.phase, Phase::SpaceFilling { valid: 0, needed: 6 });
     let sources: Vec<Source> = proposal.picks.iter().map(|pick| pick.source).collect();
@@ -249,6 +266,69 @@ fn the_start_fills_the_space_and_listens_to_the_twin() {
                 space().to_unit(&other.candidate).unwrap().iter().zip(&unit).map(|(a, b)| (a - b).powi(2)).sum();
             assert!(far.sqrt() > 0.25, "{far}");
         }
+    }
+}
+
+fn pool(count: u32, rng: &mut ChaCha12Rng) -> Vec<ScoredCandidate> {
+    let scored = |at| ScoredCandidate {
+        candidate: random_candidate(rng),
+        twin_score: Some(f64::from(at) / f64::from(count)),
+        reason: "test".into(),
+    };
+    (0..count).map(scored).collect()
+}
+
+#[test]
+fn a_prior_mean_that_explains_the_first_results_ends_the_start_and_another_is_not_asked_again() {
+    let mut rng = ChaCha12Rng::seed_from_u64(2);
+    let trials = campaign(7, 4, 4, None);
+    let pool = pool(50, &mut rng);
+    let optimizer = Optimizer::new(space(), objectives(), 7).unwrap();
+    let answer = |prior| optimizer.suggest(&Ask { pool: &pool, batch: 4, prior, ..ask(&trials, 4) }).unwrap();
+    let from_pool = |proposal: &Proposal| proposal.picks.iter().any(|pick| pick.source == Source::Pool);
+    let (none, honest, lie) = (answer(None), answer(Some(&Twin)), answer(Some(&Shuffled)));
+    assert_eq!(none.phase, Phase::SpaceFilling { valid: 4, needed: 6 });
+    assert!(from_pool(&none));
+    assert_eq!(honest.phase, Phase::Model);
+    assert!(honest.models[0].prior_used && !honest.models[0].prior_inputs, "{:?}", honest.models);
+    assert_eq!(lie.phase, none.phase);
+    assert!(!from_pool(&lie));
+}
+
+#[test]
+fn a_prior_mean_that_is_the_wrong_way_round_does_no_harm() {
+    let alone = seeds(|seed| campaign(seed, 20, 4, None));
+    let reversed = seeds(|seed| campaign(seed, 20, 4, Some(&Reversed)));
+    let score = |of: &[Vec<Trial>]| median(of.iter().map(|trials| best(trials)).collect());
+    println!("median best true score after 20: alone {:.3}, reversed {:.3}", score(&alone), score(&reversed));
+    assert!(score(&reversed) > score(&alone) - 0.02);
+}
+
+#[test]
+fn a_reading_far_off_the_goal_does_not_blur_the_model() {
+    let mut trials = campaign(9, 16, 4, None);
+    let optimizer = Optimizer::new(space(), objectives(), 9).unwrap();
+    let gap = |trials: &[Trial]| optimizer.suggest(&ask(trials, 16)).unwrap().picks[0].predicted[0].clone();
+    let before = gap(&trials);
+    let TrialOutcome::Valid(observation) = &mut trials[3].outcome else { panic!("all films are valid") };
+    observation.values.get_mut("band_gap").unwrap().value = 2.99;
+    let after = gap(&trials);
+    assert!(after.sd < 2.0 * before.sd && (after.mean - 1.68).abs() < 0.02, "{before:?} {after:?}");
+}
+
+#[test]
+fn a_batch_pursues_several_hopes() {
+    // Distance of the nearest two of four picks, and what the last of them is expected to be when the others are not known.
+    for seed in 0..4 {
+        let trials = campaign(seed, 12, 4, None);
+        let optimizer = Optimizer::new(space(), objectives(), seed).unwrap();
+        let picks = optimizer.suggest(&Ask { batch: 4, ..ask(&trials, 12) }).unwrap().picks;
+        let units: Vec<Vec<f64>> = picks.iter().map(|pick| space().to_unit(&pick.candidate).unwrap()).collect();
+        let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+        let nearest = (1..4).flat_map(|at| (0..at).map(move |other| (at, other)));
+        let nearest = nearest.map(|(at, other)| apart(&units[at], &units[other])).fold(f64::INFINITY, f64::min);
+        println!("{seed} {nearest} {:?}", picks.iter().map(|pick| pick.predicted[2].sd).collect::<Vec<_>>());
+        assert!(nearest > 0.05, "seed {seed}: {nearest}");
     }
 }
 

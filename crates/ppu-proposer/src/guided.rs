@@ -110,14 +110,14 @@ impl Guided<'_> {
         let panel = Panel { twin: &trusted, corrections, opinions, heard: &heard };
         let none = Corrections::none();
         let screened = screen(&known.offer.offered, &panel, fidelity, &none, self.objectives, SCREENED);
-        let prior = TwinPrior { twin, fidelity, objectives: self.objectives, left_out: &known.dropped };
+        let prior = TwinPrior { twin, fidelity, objectives: self.objectives };
         let predicts = |twin: &dyn Twin| {
             let observables = twin.describe(fidelity).observables;
             observables.iter().any(|known| self.objectives.iter().any(|objective| objective.name == known.name))
         };
         // Candidates that nobody has judged are none of the proposer's: the optimizer spreads its own.
         let pool = if predicts(&panel) { &screened.pool[..] } else { &[] };
-        let prior: Option<&dyn PriorMean> = if predicts(&trusted) { Some(&prior) } else { None };
+        let prior: Option<&dyn PriorMean> = if predicts(twin) { Some(&prior) } else { None };
         let proposal = optimizer.suggest(&Ask { pool, prior, ..ask })?;
         let expect = |pick: &Suggestion| {
             panel.evaluate(&pick.candidate, fidelity).map_or_else(|_| BTreeMap::new(), |said| said.predictions)

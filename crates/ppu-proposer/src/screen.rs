@@ -66,7 +66,8 @@ pub fn screen(
     screened
 }
 
-/// The twin as prior mean of the optimizer's models. Uncorrected: offset and scale are for the models to learn.
+/// The twin as prior mean of the optimizer's models. Uncorrected, and nothing left out: what it is worth, and which way
+/// round, is for the models to learn.
 pub struct TwinPrior<'a> {
     /// The twin.
     pub twin: &'a dyn Twin,
@@ -74,18 +75,12 @@ pub struct TwinPrior<'a> {
     pub fidelity: Fidelity,
     /// Objectives of the campaign, in their order.
     pub objectives: &'a [Objective],
-    /// Observables for which the twin is left out: a constant stands for them, which says nothing.
-    pub left_out: &'a BTreeSet<String>,
 }
 
 impl PriorMean for TwinPrior<'_> {
     /// `None` where the twin refuses or does not know one of the objectives.
     fn prior_mean(&self, candidate: &Candidate) -> Option<Vec<f64>> {
         let evaluation = self.twin.evaluate(candidate, self.fidelity).ok()?;
-        let one = |objective: &Objective| match self.left_out.contains(&objective.name) {
-            true => Some(0.0),
-            false => evaluation.predictions.get(&objective.name).map(|known| known.mean),
-        };
-        self.objectives.iter().map(one).collect()
+        self.objectives.iter().map(|objective| Some(evaluation.predictions.get(&objective.name)?.mean)).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! Proposals over a film's design space, and the annealing against exact sums.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use ppu_core::design::Mixture;
 use ppu_core::objective::score;
@@ -268,8 +268,7 @@ fn proposer_twin_and_optimizer_work_together() {
     let offer = offer(AnnealSettings::default(), &corrections, 4);
     let screened = screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 100);
     assert!(screened.pool.windows(2).all(|pair| pair[0].twin_score >= pair[1].twin_score));
-    let left_out = BTreeSet::new();
-    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives, left_out: &left_out };
+    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
     let candidate = screened.pool[0].candidate.clone();
     let gap = prior.prior_mean(&candidate).unwrap()[0];
     assert!((gap - 1.68).abs() < 0.1, "{gap}");
@@ -315,8 +314,7 @@ fn demanding() -> Vec<Objective> {
 fn closed_loop(seed: u64, informed: bool) -> Vec<Trial> {
     let (space, objectives) = (space(), demanding());
     let twin = FilmTwin::default();
-    let left_out = BTreeSet::new();
-    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives, left_out: &left_out };
+    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
     let optimizer = Optimizer::new(space.clone(), objectives.clone(), seed).expect("the campaign is sound");
     let mut noise = ChaCha12Rng::seed_from_u64(seed ^ 0xfeed);
     let mut trials: Vec<Trial> = Vec::new();

@@ -74,6 +74,15 @@ impl Goal {
     }
 }
 
+impl Objective {
+    /// What a model should learn of a measurement: value and variance. A sample that failed may read far off the goal; how far
+    /// says nothing and would stretch the scale of the model, so that such a reading is drawn back and counts for little.
+    pub fn lesson(&self, measured: &Measured) -> (f64, f64) {
+        let value = self.goal.within_horizon(measured.value);
+        (value, measured.sd.powi(2) + (measured.value - value).powi(2))
+    }
+}
+
 /// The overall score of a set of values, 0 to 1: the weighted geometric mean of the desirabilities, so that no objective
 /// can be bought off by the others. Values in the order of the objectives.
 pub fn score(objectives: &[Objective], values: &[f64]) -> f64 {
@@ -136,6 +145,9 @@ mod tests {
         let gap = Goal::Target { value: 1.68, tolerance: 0.01, limit: 0.1 };
         assert_eq!(gap.within_horizon(1.95), 1.95);
         assert!((gap.within_horizon(2.99) - 1.98).abs() < 1e-12 && (gap.within_horizon(0.2) - 1.38).abs() < 1e-12);
+        let objective = Objective { name: "band_gap".into(), unit: Unit::Electronvolt, goal: gap, weight: 1.0 };
+        let (value, variance) = objective.lesson(&Measured { value: 2.98, sd: 0.01, flags: vec![] });
+        assert!((value - 1.98).abs() < 1e-12 && (variance - 1.0001).abs() < 1e-9);
         let bright = Goal::Maximize { low: 6.0, high: 8.0 };
         assert_eq!(
             (bright.within_horizon(5.0), bright.within_horizon(-3.0), bright.within_horizon(20.0)),

@@ -158,9 +158,7 @@ impl Optimizer {
             _ => None,
         });
         let row = |(trial, point, measured): (&&'b Trial, &'b Point, &Measured)| {
-            // A sample that failed may read far off the goal. How far says nothing, and would stretch the scale of the model.
-            let value = objective.goal.within_horizon(measured.value);
-            let variance = measured.sd.powi(2) + (measured.value - value).powi(2);
+            let (value, variance) = objective.lesson(measured);
             Row { point, value, variance, trial: &trial.id }
         };
         valid.map(row).collect()

@@ -18,6 +18,8 @@ use ppu_proto::lab::v1 as wire;
 const WITHIN: [f64; 2] = [0.674_489_750_196_082, 1.644_853_626_951_472];
 /// Predictions below which a share says nothing.
 const LEAST_PREDICTIONS: u32 = 5;
+/// Campaigns that are judged for one question: a campaign of a hundred trials takes some tenths of a second.
+const FITS: u32 = 4;
 /// Milliseconds in an hour.
 const HOUR_MS: f64 = 3.6e6;
 
@@ -169,23 +171,33 @@ fn worth(level: &LevelReport, nats_of_a_trial: Option<f64>) -> wire::LevelWorth 
     wire::LevelWorth { level: level.level.clone(), nats, seconds_for_a_trial: nats_of_a_trial.and_then(buys) }
 }
 
-/// What models say of each campaign, kept until it has another observation: a fit takes a moment.
+/// What models say of each campaign, kept until it has another observation. A fit takes a moment, so that a question has a few
+/// campaigns judged, the newest first; the others follow with the next questions.
 #[derive(Debug, Default)]
 pub(crate) struct Judged(std::sync::Mutex<BTreeMap<CampaignId, (usize, model::Judgement)>>);
 
 impl Judged {
     /// Fills in the figures that need a model.
     pub(crate) fn judge(&self, state: &State, counters: &mut wire::GetCountersResponse) {
-        for shown in &mut counters.campaigns {
+        let mut fits = FITS;
+        for shown in counters.campaigns.iter_mut().rev() {
             let Ok(id) = CampaignId::new(shown.campaign.clone()) else { continue };
             let Some(campaign) = state.campaigns.get(&id) else { continue };
             let count = completed(state, campaign).count();
             let known = self.0.lock().expect("no holder panics").get(&id).cloned();
             let judgement = match known {
                 Some((judged, judgement)) if judged == count => judgement,
-                _ => model::judge(&campaign.spec, &completed(state, campaign).collect::<Vec<_>>()),
+                _ if fits == 0 => {
+                    shown.model = "not judged yet: ask again in a moment".to_owned();
+                    continue;
+                }
+                _ => {
+                    fits -= 1;
+                    let judgement = model::judge(&campaign.spec, &completed(state, campaign).collect::<Vec<_>>());
+                    self.0.lock().expect("no holder panics").insert(id, (count, judgement.clone()));
+                    judgement
+                }
             };
-            self.0.lock().expect("no holder panics").insert(id, (count, judgement.clone()));
             shown.acceleration = judgement.acceleration;
             shown.enhancement = judgement.enhancement;
             shown.nats = judgement.nats;

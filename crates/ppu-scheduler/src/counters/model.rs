@@ -1,5 +1,6 @@
 //! Figures that need a model of the objectives: information gained, and how far ahead of random search the campaign is.
 
+use ppu_core::Objective;
 use ppu_core::campaign::CampaignSpec;
 use ppu_core::objective::score;
 use ppu_engine::state::Trial;
@@ -34,7 +35,7 @@ pub(super) struct Judgement {
 struct Row {
     /// Its point in the unit cube.
     point: Vec<f64>,
-    /// Value and standard uncertainty of every objective.
+    /// Value and variance of every objective.
     values: Vec<(f64, f64)>,
 }
 
@@ -53,7 +54,7 @@ fn judge_rows(spec: &CampaignSpec, rows: &[Row]) -> Judgement {
     let fitted: Result<Vec<GaussianProcess>, _> = (0..spec.objectives.len())
         .map(|at| {
             let values: Vec<f64> = rows.iter().map(|row| row.values[at].0).collect();
-            let variances: Vec<f64> = rows.iter().map(|row| row.values[at].1.powi(2)).collect();
+            let variances: Vec<f64> = rows.iter().map(|row| row.values[at].1).collect();
             GaussianProcess::fit(&points, &values, &variances)
         })
         .collect();
@@ -100,8 +101,8 @@ fn compare(spec: &CampaignSpec, paths: &[Path], tried: &[Vec<f64>], random: &[Ve
 fn row(spec: &CampaignSpec, trial: &Trial) -> Option<Row> {
     let observation = trial.observation.as_ref()?;
     let point = spec.space.to_unit(&trial.proposed.candidate).ok()?;
-    let value = |name: &String| observation.values.get(name).map(|measured| (measured.value, measured.sd));
-    let values = spec.objectives.iter().map(|objective| value(&objective.name)).collect::<Option<Vec<_>>>()?;
+    let lesson = |objective: &Objective| Some(objective.lesson(observation.values.get(&objective.name)?));
+    let values = spec.objectives.iter().map(lesson).collect::<Option<Vec<_>>>()?;
     Some(Row { point, values })
 }
 

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ppu_core::{Candidate, DesignSpace};
-use ppu_twin::{Corrections, Fidelity, Twin};
+use ppu_twin::{Corrections, Fidelity, Tracking, Twin};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
+use crate::anneal::InformationBudget;
 use crate::contract::{
     BudgetLimit, Condition, Diagnostics, LogDensity, Offer, Offered, ProposalProvenance, ProposeError, Proposer,
     Refusal,
@@ -68,6 +69,8 @@ pub struct AnnealedProposer<'a> {
     pub fidelity: Fidelity,
     /// What the campaign has taught about it.
     pub corrections: &'a Corrections,
+    /// How far it has gone with the laboratory, observable by observable; as declared where nothing is known.
+    pub tracking: &'a BTreeMap<String, Tracking>,
     /// How far to go.
     pub settings: AnnealSettings,
 }
@@ -142,8 +145,9 @@ impl AnnealedProposer<'_> {
         let settings = &self.settings;
         let particles = first.points.len();
         let sigma = spread(first.energies.iter().copied());
-        let correlation = landscape.utility.correlation();
-        let (budget, limit) = budget(particles, settings.tolerance, correlation, sigma);
+        let correlation = landscape.utility.correlation(self.tracking);
+        let InformationBudget { nats: budget, limit } =
+            InformationBudget::new(particles, settings.tolerance, correlation, sigma);
         let schedule = Schedule {
             particles,
             moves: settings.moves,
@@ -254,27 +258,4 @@ fn defend(
     // These are no members of the tilted population.
     drawn.iter_mut().for_each(|one| one.weight = 0.0);
     Ok(drawn)
-}
-
-/// Information that may be spent, nats: at most ln N − 1, and at most ½ (τ / ((1 − ρ) σ))², which keeps the gap between
-/// what an unshrunk twin promises and what it delivers, (1 − ρ) σ √(2B), below τ.
-fn budget(particles: usize, tolerance: f64, correlation: f64, sigma: f64) -> (f64, BudgetLimit) {
-    let population = ((particles as f64).ln() - 1.0).max(0.0);
-    let gap = (1.0 - correlation.clamp(0.0, 0.999)) * sigma;
-    let twin = if gap > 0.0 { 0.5 * (tolerance / gap).powi(2) } else { f64::INFINITY };
-    if twin < population { (twin, BudgetLimit::Twin) } else { (population, BudgetLimit::Population) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_poor_twin_gets_a_small_budget() {
-        let (poor, limit) = budget(256, 0.5, 0.2, 1.0);
-        assert!((poor - 0.195).abs() < 1e-3 && limit == BudgetLimit::Twin);
-        let (good, limit) = budget(256, 0.5, 0.95, 1.0);
-        assert!((good - 4.545).abs() < 1e-3 && limit == BudgetLimit::Population);
-        assert_eq!(budget(256, 0.5, 0.9, 0.0).1, BudgetLimit::Population);
-    }
 }

@@ -153,7 +153,8 @@ impl Guided<'_> {
         let condition =
             Condition { space: self.space, objectives: self.objectives, seed: self.seed, round: u64::from(round) };
         let settings = AnnealSettings::default();
-        let proposer = AnnealedProposer { twin: &trusted, fidelity, corrections: &corrections, settings };
+        let proposer =
+            AnnealedProposer { twin: &trusted, fidelity, corrections: &corrections, tracking: &tracking, settings };
         let offer = proposer.sample(OFFERED, &condition, &mut rng(self.seed, u64::from(round)))?;
         Ok(Learnt { corrections, tracking, dropped, offer })
     }

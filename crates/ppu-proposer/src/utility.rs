@@ -1,9 +1,11 @@
 //! What the twin's predictions are worth: the expected score, and the energy that annealing minimises.
 
+use std::collections::BTreeMap;
+
 use ppu_core::{Candidate, Objective, objective::score};
 use ppu_optimizer::normal::quantile;
 use ppu_optimizer::sequence::Recurrence;
-use ppu_twin::{Corrections, Evaluation, Fidelity, Twin, TwinRefusal};
+use ppu_twin::{Corrections, Evaluation, Fidelity, Tracking, Twin, TwinRefusal};
 use rand::SeedableRng;
 use rand_chacha::ChaCha12Rng;
 
@@ -68,12 +70,12 @@ impl<'a> Utility<'a> {
         self.score(candidate).map(|(_, score)| -score.max(1e-9).ln())
     }
 
-    /// How far twin and laboratory go together: the learnt or declared correlations, averaged by the weights of the
-    /// objectives.
-    pub fn correlation(&self) -> f64 {
+    /// How far twin and laboratory go together: the correlations of the record, or the declared ones, averaged by the weights
+    /// of the objectives.
+    pub fn correlation(&self, record: &BTreeMap<String, Tracking>) -> f64 {
         let declared = self.twin.describe(self.fidelity);
         let one = |objective: &Objective| {
-            let learnt = self.corrections.0.get(&objective.name).map(|correction| correction.correlation);
+            let learnt = record.get(&objective.name).map(|record| record.correlation);
             let prior = declared.observables.iter().find(|known| known.name == objective.name);
             objective.weight * learnt.or(prior.map(|known| known.prior_correlation)).unwrap_or(0.0)
         };

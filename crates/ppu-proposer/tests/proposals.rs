@@ -12,7 +12,7 @@ use ppu_proposer::{
     AnnealSettings, AnnealedProposer, Condition, Guided, Offer, PriorProposer, ProposeError, Proposer, Refusal,
     TwinPrior, Utility, rng, screen,
 };
-use ppu_twin::{Correction, Corrections, Evaluation, Fidelity, FidelityDescription, FilmTwin, Twin, TwinRefusal};
+use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, FilmTwin, Tracking, Twin, TwinRefusal};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -45,23 +45,20 @@ fn objectives() -> Vec<Objective> {
     ]
 }
 
-fn offer(settings: AnnealSettings, corrections: &Corrections, seed: u64) -> Offer {
+fn offer(settings: AnnealSettings, tracking: &BTreeMap<String, Tracking>, seed: u64) -> Offer {
     let (space, objectives) = (space(), objectives());
     let condition = Condition { space: &space, objectives: &objectives, seed, round: 0 };
     let twin = FilmTwin::default();
-    let proposer = AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections, settings };
+    let corrections = Corrections::none();
+    let proposer =
+        AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, tracking, settings };
     proposer.sample(300, &condition, &mut rng(seed, 0)).expect("the space has points")
 }
 
-/// Corrections of a twin that deserves trust.
-fn trusted() -> Corrections {
+/// The record of a twin that deserves trust.
+fn trusted() -> BTreeMap<String, Tracking> {
     let described = FilmTwin::default().describe(Fidelity::Process);
-    let one = |known: ppu_twin::ObservableDescription| {
-        let mut correction = Correction::learn(&known, &[]);
-        correction.correlation = 0.97;
-        (known.name, correction)
-    };
-    Corrections(described.observables.into_iter().map(one).collect())
+    described.observables.into_iter().map(|known| (known.name, Tracking::of(0.97, &[], 1.0))).collect()
 }
 
 fn mean_score(offer: &Offer) -> f64 {
@@ -77,7 +74,7 @@ fn every_offered_candidate_belongs_to_the_space() {
     let (space, objectives) = (space(), objectives());
     let condition = Condition { space: &space, objectives: &objectives, seed: 1, round: 0 };
     let prior = PriorProposer.sample(500, &condition, &mut rng(1, 0)).unwrap();
-    let annealed = offer(AnnealSettings::default(), &Corrections::none(), 1);
+    let annealed = offer(AnnealSettings::default(), &BTreeMap::new(), 1);
     assert_eq!(annealed.refusal, None);
     for one in prior.offered.iter().chain(&annealed.offered) {
         space.check(&one.candidate).unwrap();
@@ -119,7 +116,7 @@ fn a_better_twin_may_narrow_the_prior_further() {
     let (space, objectives) = (space(), objectives());
     let condition = Condition { space: &space, objectives: &objectives, seed: 2, round: 0 };
     let prior = PriorProposer.sample(300, &condition, &mut rng(2, 0)).unwrap();
-    let declared = offer(AnnealSettings::default(), &Corrections::none(), 2);
+    let declared = offer(AnnealSettings::default(), &BTreeMap::new(), 2);
     let trusted = offer(AnnealSettings::default(), &trusted(), 2);
     let (low, middle, high) = (mean_score(&prior), mean_score(&declared), mean_score(&trusted));
     let (a, b) = (declared.diagnostics.clone().unwrap(), trusted.diagnostics.clone().unwrap());
@@ -228,7 +225,14 @@ fn a_twin_that_does_not_cover_the_space_is_reported() {
     let condition = Condition { space: &wide, objectives: &objectives, seed: 0, round: 0 };
     let (twin, corrections) = (FilmTwin::default(), Corrections::none());
     let settings = AnnealSettings::default();
-    let proposer = AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, settings };
+    let tracking = BTreeMap::new();
+    let proposer = AnnealedProposer {
+        twin: &twin,
+        fidelity: Fidelity::Process,
+        corrections: &corrections,
+        tracking: &tracking,
+        settings,
+    };
     let offer = proposer.sample(50, &condition, &mut rng(0, 0)).unwrap();
     assert!(
         matches!(&offer.refusal, Some(Refusal::TwinRefuses { share, mostly, .. }) if *share > 0.4 && mostly.contains("anneal_temperature_c")),
@@ -265,7 +269,7 @@ fn an_impossible_space_is_an_error() {
 fn proposer_twin_and_optimizer_work_together() {
     let (space, objectives) = (space(), objectives());
     let (twin, corrections) = (FilmTwin::default(), Corrections::none());
-    let offer = offer(AnnealSettings::default(), &corrections, 4);
+    let offer = offer(AnnealSettings::default(), &BTreeMap::new(), 4);
     let screened = screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 100);
     assert!(screened.pool.windows(2).all(|pair| pair[0].twin_score >= pair[1].twin_score));
     let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
@@ -310,33 +314,16 @@ fn demanding() -> Vec<Objective> {
     wanted
 }
 
-/// One closed loop; with the twin, its pool and its prior mean, or without.
+/// One closed loop, with twin and proposer or without.
 fn closed_loop(seed: u64, informed: bool) -> Vec<Trial> {
     let (space, objectives) = (space(), demanding());
     let twin = FilmTwin::default();
-    let prior = TwinPrior { twin: &twin, fidelity: Fidelity::Process, objectives: &objectives };
-    let optimizer = Optimizer::new(space.clone(), objectives.clone(), seed).expect("the campaign is sound");
+    let told = informed.then_some((&twin as &dyn Twin, Fidelity::Process));
+    let guided = Guided { space: &space, objectives: &objectives, seed, twin: told, opinions: &[] };
     let mut noise = ChaCha12Rng::seed_from_u64(seed ^ 0xfeed);
     let mut trials: Vec<Trial> = Vec::new();
     for round in 0..4 {
-        let valid = trials.iter().filter_map(|trial| match &trial.outcome {
-            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
-            _ => None,
-        });
-        let corrections = Corrections::learn(&twin, Fidelity::Process, valid);
-        let settings = AnnealSettings { particles: 64, ..AnnealSettings::default() };
-        let proposer =
-            AnnealedProposer { twin: &twin, fidelity: Fidelity::Process, corrections: &corrections, settings };
-        let condition = Condition { space: &space, objectives: &objectives, seed, round };
-        let pool = if informed {
-            let offer = proposer.sample(200, &condition, &mut rng(seed, round)).expect("the space has points");
-            screen(&offer.offered, &twin, Fidelity::Process, &corrections, &objectives, 100).pool
-        } else {
-            Vec::new()
-        };
-        let prior: Option<&dyn PriorMean> = if informed { Some(&prior) } else { None };
-        let ask = Ask { trials: &trials, pending: &[], pool: &pool, batch: 3, step: round, prior };
-        for pick in optimizer.suggest(&ask).expect("the question is sound").picks {
+        for pick in guided.suggest(&trials, &[], round, 3).expect("the question is sound").proposal.picks {
             let next = trial(trials.len(), pick.candidate, &mut noise);
             trials.push(next);
         }

@@ -1,4 +1,4 @@
-//! What the campaign's own measurements say about the twin: offset, scale, remaining error, correlation.
+//! What the campaign's own measurements say about the twin: offset, scale, remaining error.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::contract::{Evaluation, Fidelity, ObservableDescription, Predicted, Tw
 
 /// Declared sd of the scale around 1: a published relation is seldom wrong by more than a third in its slope.
 const SCALE_SD: f64 = 0.3;
-/// Weight of the declared error and correlation, in measurements.
+/// Weight of the declared error, in measurements.
 const PRIOR_WEIGHT: f64 = 4.0;
 
 /// One candidate seen by both.
@@ -38,8 +38,6 @@ pub struct Correction {
     pub scale_sd: f64,
     /// Error that remains after the correction, standard deviation.
     pub sd: f64,
-    /// Correlation of twin and laboratory, shrunk towards the declared one.
-    pub correlation: f64,
     /// Pairs that were used.
     pub pairs: usize,
 }
@@ -68,7 +66,6 @@ impl Correction {
             offset_sd: declared.offset_sd,
             scale_sd: SCALE_SD,
             sd: declared.residual_sd,
-            correlation: shrunk_correlation(declared.prior_correlation, &usable),
             pairs: usable.len(),
         };
         if usable.is_empty() {
@@ -161,23 +158,4 @@ impl Corrections {
         corrected.provenance.corrected = !self.0.is_empty();
         corrected
     }
-}
-
-/// Correlation in Fisher's z, pooled with the declared one; z of n pairs weighs n − 3.
-fn shrunk_correlation(declared: f64, pairs: &[Pair]) -> f64 {
-    let count = pairs.len() as f64;
-    let mean = |value: fn(&Pair) -> f64| pairs.iter().map(value).sum::<f64>() / count;
-    let weight = count - 3.0;
-    if weight <= 0.0 {
-        return declared;
-    }
-    let (twin, measured) = (mean(|pair| pair.twin), mean(|pair| pair.measured));
-    let sum = |value: &dyn Fn(&Pair) -> f64| pairs.iter().map(value).sum::<f64>();
-    let covariance = sum(&|pair| (pair.twin - twin) * (pair.measured - measured));
-    let scale = (sum(&|pair| (pair.twin - twin).powi(2)) * sum(&|pair| (pair.measured - measured).powi(2))).sqrt();
-    if scale <= 0.0 {
-        return declared;
-    }
-    let observed = (covariance / scale).clamp(-0.99, 0.99);
-    ((PRIOR_WEIGHT * declared.atanh() + weight * observed.atanh()) / (PRIOR_WEIGHT + weight)).tanh()
 }

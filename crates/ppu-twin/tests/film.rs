@@ -101,14 +101,14 @@ fn a_correction_shrinks_with_little_data_and_finds_offset_and_scale_with_much() 
         Pair { twin, measured: 0.04 + 1.7 + 1.2 * (twin - 1.7) + scatter, sd: 0.002 }
     };
     let none = Correction::learn(&declared(), &[]);
-    assert_eq!((none.offset, none.scale, none.correlation), (0.0, 1.0, 0.8));
+    assert_eq!((none.offset, none.scale), (0.0, 1.0));
     assert_eq!(none.apply(1.7).mean, 1.7);
     let one = Correction::learn(&declared(), &[pair(10)]);
     assert!(one.offset > 0.0 && one.offset < 0.045 && (one.scale - 1.0).abs() < 1e-9, "{one:?}");
     let many = Correction::learn(&declared(), &(0..20).map(pair).collect::<Vec<_>>());
     assert!((many.mean(1.7) - 1.74).abs() < 0.005, "{many:?}");
     assert!((many.scale - 1.2).abs() < 0.06, "{many:?}");
-    assert!(many.sd < 0.015 && many.correlation > 0.95, "{many:?}");
+    assert!(many.sd < 0.015, "{many:?}");
     assert!(many.apply(1.7).sd < one.apply(1.7).sd && one.apply(1.7).sd < none.apply(1.7).sd);
 }
 
@@ -118,7 +118,7 @@ fn a_useless_twin_is_found_out() {
         .map(|at| Pair { twin: f64::from(at) * 0.01, measured: if at.is_multiple_of(3) { 0.9 } else { 0.2 }, sd: 0.01 })
         .collect();
     let correction = Correction::learn(&declared(), &pairs);
-    assert!(correction.correlation < 0.6 && correction.sd > 0.1, "{correction:?}");
+    assert!(correction.sd > 0.1, "{correction:?}");
     let broken = Correction::learn(&declared(), &[Pair { twin: f64::NAN, measured: 1.0, sd: 0.0 }]);
     assert_eq!(broken.pairs, 0);
 }

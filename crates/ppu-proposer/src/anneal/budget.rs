@@ -8,7 +8,7 @@ use crate::contract::BudgetLimit;
 
 /// Nats that a population of this size can carry: with more, too few particles stand for the tilted distribution.
 pub fn carried(particles: usize) -> f64 {
-    (particles as f64).ln() - 1.0
+    ((particles as f64).ln() - 1.0).max(0.0)
 }
 
 /// Nats that a twin deserves. Tilting by B nats promises σ√(2B) and delivers ρσ√(2B); the gap stays within `tolerance`:

@@ -1,5 +1,6 @@
-//! One round of a campaign: the proposer offers, the twin screens, the optimizer picks. A twin that the laboratory has
-//! refuted is left out, observable by observable, and the round says so.
+//! One round of a campaign: the proposer offers, the twin screens, the optimizer picks. What the laboratory has refuted of a
+//! twin neither offers nor screens, observable by observable, and the round says so. The optimizer's models judge for
+//! themselves: a prediction that is wrong but goes with the truth may still be among their inputs.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -258,6 +258,9 @@ impl Study {
             if let Some(chain) = &engine.chain {
                 let costs: Vec<f64> = self.record.definition.fidelities.iter().map(|one| one.cost).collect();
                 let level = chain.choose(&found.row, &costs);
+                // A simulation that is asked twice says the same again.
+                let tried = engine.lessons.iter().any(|one| one.fidelity == level && one.row == found.row);
+                let level = if tried { last } else { level };
                 pick.fidelity = Some(self.record.definition.fidelities[level].name.clone());
                 if level < last {
                     pick.reason += &format!(

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 
 use ppu_optimizer::engine::{
-    Cube, Direction, Engine, EngineError, Experiment, Mode, Question, sensitivities, stopping,
+    Cheaper, Cube, Direction, Engine, EngineError, Experiment, Mode, Question, sensitivities, stopping,
 };
 use ppu_optimizer::sequence::Recurrence;
 use ppu_optimizer::space::pool::TablePool;
@@ -158,4 +158,26 @@ fn a_dear_experiment_must_promise_more() {
     let asked = Question { log_cost: Some(&cost), ..question(&done) };
     let answer = Engine::new(1).from_pool(&asked, &pool, &taken).unwrap();
     assert!(answer.picks[0].x[0] >= 0.5, "{:?}", answer.picks[0].x);
+}
+
+#[test]
+fn a_cheaper_fidelity_is_asked_where_it_teaches_more_for_its_cost() {
+    let mut cheap = experiments(&rows(30, 2), |x| 0.8 * hill(x) + 0.3 * x[1]);
+    cheap.iter_mut().for_each(|one| one.id = format!("cheap {}", one.id));
+    let done = experiments(&rows(6, 2), hill);
+    let candidates = rows(200, 2);
+    let pool = TablePool::from_rows(candidates.concat(), 2).unwrap();
+    let taken: Vec<usize> = (0..6).collect();
+    let ask = |cost: f64| {
+        let cheaper = [Cheaper { experiments: &cheap, cost }];
+        let asked = Question { cheaper: &cheaper, ..question(&done) };
+        let answer = Engine::new(1).from_pool(&asked, &pool, &taken).unwrap();
+        assert!(answer.members.iter().any(|one| one.name == "chain of fidelities" && one.weight > 0.0));
+        let pick = &answer.picks[0];
+        (pick.cheaper, cheap.iter().any(|one| one.x == pick.x))
+    };
+    // As dear as the real thing it is never worth it; nor where it has been asked already.
+    assert_eq!(ask(1.0).0, None);
+    let (cheaper, known) = ask(1e-3);
+    assert_eq!(cheaper, if known { None } else { Some(0) });
 }

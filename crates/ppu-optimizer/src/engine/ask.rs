@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::calibration::is_informative;
 use crate::committee::{Committee, Kind, Model, Recipe};
 use crate::engine::climb::{climb, common_set};
-use crate::engine::contract::{Answer, Best, EngineError, Experiment, MemberReport, Mode, Pick, Question};
+use crate::engine::contract::{Answer, Best, Cheaper, EngineError, Experiment, MemberReport, Mode, Pick, Question};
 use crate::engine::{Direction, Region};
 use crate::fidelity::Level;
 use crate::gp::{GpError, Prior};
@@ -353,7 +353,9 @@ fn pick(committee: &Committee, number: Option<usize>, x: &[f64], ranks: Vec<f64>
         let costs: Vec<f64> = question.cheaper.iter().map(|one| one.cost).chain([1.0]).collect();
         let level = chain.choose(x, &costs);
         reason += &format!("; correlation {:.2} with the fidelity below", chain.correlation());
-        (level < question.cheaper.len()).then_some(level)
+        // A simulation that is asked twice says the same again.
+        let tried = |one: &Cheaper<'_>| one.experiments.iter().any(|experiment| is_same(&experiment.x, x));
+        question.cheaper.get(level).filter(|one| !tried(one)).map(|_| level)
     });
     Pick {
         number,

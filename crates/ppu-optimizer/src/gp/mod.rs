@@ -11,7 +11,7 @@ mod process;
 mod readings;
 
 pub(crate) use difference::{difference_mode, lowest_mode};
-pub(crate) use fit::{Below, factor_with_jitter};
+pub(crate) use fit::{Below, factor_with_jitter, spread};
 pub use fit::{Hyperparameters, negative_log_posterior};
 pub(crate) use kernel::{Kernel, matern};
 pub(crate) use lbfgs::minimize;

@@ -15,6 +15,10 @@ from botorch.optim import optimize_acqf, optimize_acqf_mixed
 from gpytorch.mlls import ExactMarginalLogLikelihood
 from problems import BOREHOLE_BEST, borehole, borehole_unit, branin, branin_cheap, hartmann, hartmann_cheap, start
 
+torch.set_num_threads(1)
+# In single precision the line searches of a noise-free model end before they begin.
+torch.set_default_dtype(torch.double)
+
 CHEAP = 0.1
 
 

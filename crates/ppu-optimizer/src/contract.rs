@@ -139,14 +139,14 @@ pub struct Suggestion {
     pub reason: String,
 }
 
-/// Predicted observable, without measurement noise.
+/// What a measurement is expected to read, apart from its own uncertainty.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Prediction {
     /// The objective.
     pub objective: String,
     /// Posterior mean, in the unit of the objective.
     pub mean: f64,
-    /// Posterior standard deviation, same unit.
+    /// Standard deviation, same unit: what the model does not know, and what samples made alike differ by.
     pub sd: f64,
 }
 

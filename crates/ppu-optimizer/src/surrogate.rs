@@ -131,8 +131,9 @@ impl Surrogate {
         }
     }
 
+    /// What a measurement will read: the fitted noise, which is what samples made alike differ by, belongs to it.
     pub(crate) fn prediction(&self, (mean, sd): (f64, f64)) -> Prediction {
-        Prediction { objective: self.objective.clone(), mean, sd }
+        Prediction { objective: self.objective.clone(), mean, sd: sd.hypot(self.inflation * self.process.noise_sd()) }
     }
 
     /// What the prior means bring, nats; 0 where they are left out.

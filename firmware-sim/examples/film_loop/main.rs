@@ -67,10 +67,12 @@ fn main() -> Result<(), Problem> {
     let spec =
         CampaignSpec::parse("wide_gap_perovskite.toml", CAMPAIGN, &protocol).map_err(|error| error.to_string())?;
     let mut scores: Vec<Vec<Vec<f64>>> = vec![Vec::new(); ARMS.len()];
+    let mut honesty: Vec<Vec<f64>> = vec![Vec::new(); ARMS.len()];
     for seed in settings.first..settings.first + settings.seeds {
-        for ((arm, name), all) in ARMS.iter().zip(&mut scores) {
+        for (((arm, name), all), honest) in ARMS.iter().zip(&mut scores).zip(&mut honesty) {
             let started = Instant::now();
-            let best = campaign(*arm, &world, &spec, &settings, seed)?;
+            let (best, errors) = campaign(*arm, &world, &spec, &settings, seed)?;
+            honest.extend(errors);
             let at = |trials: usize| best[trials.min(best.len()) - 1];
             eprintln!(
                 "seed {seed}, {name}: best {:.3} after 8, {:.3} after 12, {:.3} after 24, {:.3} after {} ({:.1} s)",
@@ -85,6 +87,7 @@ fn main() -> Result<(), Problem> {
         }
     }
     report(&spec, &scores);
+    calibration(&honesty);
     Ok(())
 }
 
@@ -102,14 +105,15 @@ fn world() -> Result<WorldConfig, Problem> {
     Ok(world)
 }
 
-/// The best score after every trial, by measured values. A film without all values counts as none.
+/// The best score after every trial, by measured values, and by how many standard deviations each prediction was missed. A film
+/// without all values counts as none.
 fn campaign(
     arm: Arm,
     world: &WorldConfig,
     spec: &CampaignSpec,
     settings: &Settings,
     seed: u64,
-) -> Result<Vec<f64>, Problem> {
+) -> Result<(Vec<f64>, Vec<f64>), Problem> {
     let mut lab = Lab::new(world, seed)?;
     let twin = FilmTwin::new(spec.fixed.clone());
     let flipped = Liar::reversed(&twin, &spec.space);
@@ -127,7 +131,7 @@ fn campaign(
         twin: twin.map(|twin| (twin, Fidelity::Process)),
         opinions: &[],
     };
-    let (mut trials, mut best, mut round) = (Vec::<Trial>::new(), Vec::new(), 0);
+    let (mut trials, mut best, mut round, mut errors) = (Vec::<Trial>::new(), Vec::new(), 0, Vec::new());
     while trials.len() < settings.trials {
         let count = (spec.batch as usize).min(settings.trials - trials.len());
         let guidance = guided.suggest(&trials, &[], round, count).map_err(|error| format!("{error:?}"))?;
@@ -135,12 +139,16 @@ fn campaign(
             let observation = lab.run(&pick.candidate)?;
             let reached = observation.complete(&spec.objectives).map_or(0.0, |values| score(&spec.objectives, &values));
             best.push(best.last().copied().unwrap_or(0.0_f64).max(reached));
+            errors.extend(pick.predicted.iter().filter_map(|said| {
+                let measured = observation.values.get(&said.objective)?;
+                Some((measured.value - said.mean) / said.sd.hypot(measured.sd))
+            }));
             let id = format!("trial {}", trials.len());
             trials.push(Trial { id, candidate: pick.candidate.clone(), outcome: TrialOutcome::Valid(observation) });
         }
         round += 1;
     }
-    Ok(best)
+    Ok((best, errors))
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -179,6 +187,23 @@ fn report(spec: &CampaignSpec, scores: &[Vec<Vec<f64>>]) {
             let peer = if *which == Arm::Alone { "null".to_owned() } else { alone.to_string() };
             println!(
                 "{{\"bar\":{bar:?},\"value\":{value},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"optimizer alone\",\"peer_value\":{peer},\"holds\":{holds}}}"
+            );
+        }
+    }
+}
+
+/// Shares of the measurements within the central 50 % and 90 % of what was predicted before each trial.
+fn calibration(honesty: &[Vec<f64>]) {
+    for ((_, name), errors) in ARMS.iter().zip(honesty) {
+        for (percent, limit) in [(50, 0.674), (90, 1.645)] {
+            let value = errors.iter().filter(|z| z.abs() <= limit).count() as f64 / errors.len() as f64;
+            let wanted = f64::from(percent) / 100.0;
+            let bar =
+                format!("demo world, {name}: of {} measurements, share within the predicted {percent} %", errors.len());
+            let target = format!("{wanted} +- 0.1");
+            println!(
+                "{{\"bar\":{bar:?},\"value\":{value:.3},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"-\",\"peer_value\":null,\"holds\":{}}}",
+                (value - wanted).abs() <= 0.1
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What acquisitions need of a model: a Gaussian belief about a function, whatever it was learnt from.
 
-use crate::gp::{FitOptions, GaussianProcess, GpError, Prior};
+use crate::gp::{FitOptions, GaussianProcess, GpError, LeaveOneOut, Prior};
 
 /// A look at one point.
 #[derive(Debug, Clone)]
@@ -55,10 +55,8 @@ impl Belief for GaussianProcess {
 
 /// A process with the prior that predicts held-out results better: the cautious one that expects noise, or none at all.
 pub(crate) fn best_process(rows: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<GaussianProcess, GpError> {
-    let density = |process: &GaussianProcess| {
-        let held_out = process.leave_one_out();
-        held_out.iter().map(|one| -0.5 * ((one.value - one.mean) / one.sd).powi(2) - one.sd.ln()).sum::<f64>()
-    };
+    let density =
+        |process: &GaussianProcess| -> f64 { process.leave_one_out().iter().map(LeaveOneOut::log_density).sum() };
     let with = |prior| {
         let starts = if rows.len() <= 30 { 3 } else { 1 };
         GaussianProcess::fit_with(rows, values, variances, FitOptions { prior, pool: true, starts, warm: None })

@@ -57,7 +57,7 @@ pub(crate) fn remarks(reports: &[ModelReport]) -> Vec<String> {
         let name = &report.objective;
         match (report.prior_used, report.prior_inputs) {
             (true, false) => flags.push(format!("{name}: modelled as the difference from the prior mean")),
-            (true, true) => flags.push(format!("{name}: modelled with the prior means as inputs")),
+            (true, true) => flags.push(format!("{name}: the prior means are read as inputs, not believed")),
             (false, _) => {}
         }
         match report.calibration.state {

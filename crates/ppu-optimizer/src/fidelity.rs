@@ -283,13 +283,8 @@ impl Belief for Chain {
 
 /// Mean log density of predictions.
 fn log_density(predictions: &[LeaveOneOut]) -> f64 {
-    let each =
-        predictions.iter().map(|one| -0.5 * ((one.value - one.mean) / one.sd).powi(2) - (one.sd * ROOT_TAU).ln());
-    each.sum::<f64>() / predictions.len() as f64
+    predictions.iter().map(LeaveOneOut::log_density).sum::<f64>() / predictions.len() as f64
 }
-
-/// √2π.
-const ROOT_TAU: f64 = 2.506_628_274_631_000_7;
 
 #[cfg(test)]
 mod tests {

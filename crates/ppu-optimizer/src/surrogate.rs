@@ -80,11 +80,11 @@ impl Surrogate {
             known.map(|(points, values)| GaussianProcess::fit(&points, &values, &variances).map_err(named)).transpose()
         };
         let mut best = (fitted(&Hint::Unused)?.ok_or(OptimizerError::NoObjective)?, Hint::Unused);
-        let alone = log_density(&best.0.leave_one_out());
+        let alone = log_density(&best.0);
         let mut gain = 0.0;
         for hint in [Some(Hint::Difference), Hint::inputs(rows)].into_iter().flatten() {
             let Some(process) = fitted(&hint)? else { continue };
-            let found = log_density(&process.leave_one_out()) - alone;
+            let found = log_density(&process) - alone;
             if found > gain {
                 (best, gain) = ((process, hint), found);
             }
@@ -172,7 +172,7 @@ impl Hint {
     }
 }
 
-/// Σ ln N(value; mean, sd²), up to a constant.
-fn log_density(predictions: &[LeaveOneOut]) -> f64 {
-    predictions.iter().map(|one| -0.5 * ((one.value - one.mean) / one.sd).powi(2) - one.sd.ln()).sum()
+/// Σ ln N of the values, each predicted from all others.
+fn log_density(process: &GaussianProcess) -> f64 {
+    process.leave_one_out().iter().map(LeaveOneOut::log_density).sum()
 }

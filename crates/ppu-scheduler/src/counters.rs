@@ -187,10 +187,7 @@ impl Judged {
             let known = self.0.lock().expect("no holder panics").get(&id).cloned();
             let judgement = match known {
                 Some((judged, judgement)) if judged == count => judgement,
-                _ if fits == 0 => {
-                    shown.model = "not judged yet: ask again in a moment".to_owned();
-                    continue;
-                }
+                _ if fits == 0 => model::Judgement::later(),
                 _ => {
                     fits -= 1;
                     let judgement = model::judge(&campaign.spec, &completed(state, campaign).collect::<Vec<_>>());

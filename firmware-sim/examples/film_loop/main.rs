@@ -164,8 +164,9 @@ fn budgets(spec: &CampaignSpec) -> [usize; 3] {
 }
 
 fn report(spec: &CampaignSpec, scores: &[Vec<Vec<f64>>]) {
-    for budget in budgets(spec) {
-        let goal = median(&mut scores[0].iter().map(|best| best[budget.min(best.len()) - 1]).collect::<Vec<_>>());
+    let trials = scores[0][0].len();
+    for budget in budgets(spec).into_iter().filter(|budget| *budget <= trials) {
+        let goal = median(&mut scores[0].iter().map(|best| best[budget - 1]).collect::<Vec<_>>());
         // A campaign that never gets there counts as one that would take one trial more than it had.
         let needed = |best: &Vec<f64>| (best.iter().position(|score| *score >= goal).unwrap_or(best.len()) + 1) as f64;
         let alone = median(&mut scores[0].iter().map(needed).collect::<Vec<_>>());

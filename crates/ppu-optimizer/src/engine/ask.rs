@@ -264,10 +264,13 @@ fn check(question: &Question<'_>) -> Result<(), EngineError> {
     if question.batch == 0 {
         return Err(EngineError::EmptyBatch);
     }
-    let width = question.experiments.first().map(|one| one.x.len());
+    if let Some(at) = question.cheaper.iter().position(|one| !(one.cost > 0.0 && one.cost.is_finite())) {
+        return Err(EngineError::Cost { at, cost: question.cheaper[at].cost });
+    }
+    let all = || question.experiments.iter().chain(question.cheaper.iter().flat_map(|one| one.experiments));
+    let width = all().next().map(|one| one.x.len());
     let mut ids = BTreeSet::new();
-    let cheaper = question.cheaper.iter().flat_map(|one| one.experiments);
-    for one in question.experiments.iter().chain(cheaper) {
+    for one in all() {
         let what = if !ids.insert(one.id.as_str()) {
             return Err(EngineError::Duplicate(one.id.clone()));
         } else if one.x.is_empty() || Some(one.x.len()) != width {

@@ -175,6 +175,14 @@ pub enum EngineError {
         /// What is wrong.
         what: &'static str,
     },
+    /// A cheaper fidelity whose cost makes no sense.
+    #[error("cheaper fidelity {at} costs {cost}: give a positive share of the cost of a real experiment")]
+    Cost {
+        /// Its position.
+        at: usize,
+        /// Its cost.
+        cost: f64,
+    },
     /// There is nothing to choose from.
     #[error("there is no candidate to choose from")]
     NoCandidate,

@@ -43,6 +43,13 @@ pub struct LeaveOneOut {
     pub sd: f64,
 }
 
+impl LeaveOneOut {
+    /// ln N(value; mean, sd²).
+    pub fn log_density(&self) -> f64 {
+        -0.5 * ((self.value - self.mean) / self.sd).powi(2) - self.sd.ln() - 0.5 * (2.0 * std::f64::consts::PI).ln()
+    }
+}
+
 /// A prediction of the noise-free function with its slopes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sloped {

@@ -30,6 +30,13 @@ pub(super) struct Judgement {
     pub(super) model: String,
 }
 
+impl Judgement {
+    /// Of a campaign that is judged for one of the next questions.
+    pub(super) fn later() -> Judgement {
+        Judgement { model: "not judged yet: ask again in a moment".to_owned(), ..Judgement::default() }
+    }
+}
+
 /// A complete trial.
 #[derive(Debug, Clone)]
 struct Row {

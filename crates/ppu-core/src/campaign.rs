@@ -33,6 +33,17 @@ pub enum Strategy {
     Random,
 }
 
+/// Who offers candidates to twin and optimizer, where the strategy is [`Strategy::Optimizer`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Generator {
+    /// The prior, annealed towards what the twin expects to score well.
+    #[default]
+    Annealed,
+    /// A flow that every round teaches anew with the campaign's observations and with samples of the twin.
+    Flow,
+}
+
 /// A campaign, checked against its protocol.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CampaignSpec {
@@ -58,6 +69,8 @@ pub struct CampaignSpec {
     pub approval: ApprovalPolicy,
     /// How candidates are chosen.
     pub strategy: Strategy,
+    /// Who offers them.
+    pub generator: Generator,
     /// Seed of every random decision.
     pub seed: u64,
     /// Name of the analysis that turns raw data into an observation.
@@ -86,6 +99,8 @@ struct RawCampaign {
     approval: ApprovalPolicy,
     #[serde(default = "optimizer")]
     strategy: Strategy,
+    #[serde(default)]
+    generator: Generator,
     #[serde(default)]
     seed: u64,
 }
@@ -176,6 +191,7 @@ impl CampaignSpec {
             stop_score: raw.stop.score,
             approval: raw.approval,
             strategy: raw.strategy,
+            generator: raw.generator,
             seed: raw.seed,
             analysis: raw.analysis,
         };
@@ -332,5 +348,39 @@ fn check_protocol(
             None => "remove it, or declare it in the protocol".to_owned(),
         };
         found.push(source.problem(place(name), format!("parameter \"{name}\""), "name", message, cure));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PROTOCOL: &str = "version = 1\nprotocol = \"bake\"\ntitle = \"Bake\"\n[[parameter]]\nname = \"t\"\nunit = \"C\"\n\
+        min = 0\nmax = 200\n[[step]]\nname = \"bake\"\ncommand = \"annealing.anneal\"\nargs = { temperature_c = \"= t\" }\n";
+
+    fn parse(choice: &str) -> Result<CampaignSpec, Problems> {
+        let text = format!(
+            "version = 1\ncampaign = \"bakery\"\ntitle = \"Bakery\"\nprotocol = \"bake.toml\"\nanalysis = \"none\"\n\
+             approval = \"auto\"\n{choice}\n[budget]\ntrials = 30\nbatch = 2\nin_flight = 2\n[[parameter]]\nname = \"t\"\n\
+             unit = \"C\"\nmin = 0\nmax = 100\n[[objective]]\nname = \"y\"\nunit = \"1\"\n\
+             goal = {{ maximize = {{ low = 0, high = 1 }} }}\n"
+        );
+        CampaignSpec::parse("bakery.toml", &text, &Protocol::parse("bake.toml", PROTOCOL).unwrap())
+    }
+
+    #[test]
+    fn a_campaign_names_who_offers_its_candidates() {
+        assert_eq!(parse("").unwrap().generator, Generator::Annealed);
+        assert_eq!(parse("generator = \"annealed\"").unwrap().generator, Generator::Annealed);
+        assert_eq!(parse("generator = \"flow\"").unwrap().generator, Generator::Flow);
+    }
+
+    #[test]
+    fn a_generator_that_is_not_known_is_refused_with_those_that_are() {
+        let told = parse("generator = \"diffusion\"").unwrap_err().to_string();
+        assert!(
+            ["bakery.toml:7", "generator", "diffusion", "annealed", "flow"].iter().all(|word| told.contains(word)),
+            "{told}"
+        );
     }
 }

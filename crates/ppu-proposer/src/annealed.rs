@@ -246,7 +246,7 @@ impl AnnealedProposer<'_> {
 }
 
 /// Points of the prior that are not offered yet, so that a misled twin cannot hide a part of the space.
-fn defend(
+pub(crate) fn defend(
     count: usize,
     condition: &Condition<'_>,
     offered: &[Offered],

@@ -192,4 +192,7 @@ pub enum ProposeError {
     /// Nothing varies.
     #[error("the design space has no free parameter")]
     EmptySpace,
+    /// The lessons of a flow cannot be used.
+    #[error("the flow cannot be taught")]
+    Learn(#[from] crate::flow::LearnError),
 }

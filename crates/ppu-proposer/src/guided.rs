@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ppu_core::campaign::Generator;
 use ppu_core::{Candidate, DesignSpace, Objective};
 use ppu_optimizer::{Ask, Optimizer, OptimizerError, PriorMean, Proposal, Suggestion, Trial, TrialOutcome};
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, Predicted, Tracking, Twin, TwinRefusal};
 
 use crate::annealed::{AnnealSettings, AnnealedProposer};
-use crate::contract::{Condition, Offer, ProposeError, Proposer, rng};
+use crate::contract::{Condition, Offer, Offered, ProposeError, Proposer, rng};
+use crate::flow::{FlowRound, TaughtProposer};
 use crate::opinion::{Heard, Opinion, Panel, pairs};
 use crate::prior::PriorProposer;
 use crate::screen::{TwinPrior, screen};
@@ -30,6 +32,8 @@ pub struct Guided<'a> {
     pub objectives: &'a [Objective],
     /// Seed of the campaign.
     pub seed: u64,
+    /// Who offers candidates.
+    pub generator: Generator,
     /// The twin and its level; without one the optimizer is alone.
     pub twin: Option<(&'a dyn Twin, Fidelity)>,
     /// Models that run elsewhere, asked about [`Guided::offered`] and about every candidate measured.
@@ -43,6 +47,8 @@ pub struct Guidance {
     pub proposal: Proposal,
     /// What was offered; `None` without a twin.
     pub offer: Option<Offer>,
+    /// How the flow was taught, where it is the generator.
+    pub flow: Option<FlowRound>,
     /// Offered candidates that the twin refused.
     pub refused: usize,
     /// What the campaign has taught about the twin.
@@ -63,6 +69,7 @@ struct Learnt {
     tracking: BTreeMap<String, Tracking>,
     dropped: BTreeSet<String>,
     offer: Offer,
+    flow: Option<FlowRound>,
 }
 
 /// Why a round suggests nothing.
@@ -94,6 +101,7 @@ impl Guided<'_> {
             return Ok(Guidance {
                 proposal: optimizer.suggest(&ask)?,
                 offer: None,
+                flow: None,
                 refused: 0,
                 corrections: Corrections::none(),
                 tracking: BTreeMap::new(),
@@ -125,8 +133,8 @@ impl Guided<'_> {
         };
         let expected = proposal.picks.iter().map(expect).collect();
         let refused = screened.refused.values().sum();
-        let Learnt { corrections, tracking, dropped, offer } = known;
-        Ok(Guidance { proposal, offer: Some(offer), refused, corrections, tracking, dropped, heard, expected })
+        let Learnt { corrections, tracking, dropped, offer, flow } = known;
+        Ok(Guidance { proposal, offer: Some(offer), flow, refused, corrections, tracking, dropped, heard, expected })
     }
 
     /// The candidates that [`Guided::suggest`] will screen in this round, for models that run elsewhere to be asked about;
@@ -154,10 +162,17 @@ impl Guided<'_> {
         let condition =
             Condition { space: self.space, objectives: self.objectives, seed: self.seed, round: u64::from(round) };
         let settings = AnnealSettings::default();
-        let proposer =
+        let annealed =
             AnnealedProposer { twin: &trusted, fidelity, corrections: &corrections, tracking: &tracking, settings };
-        let offer = proposer.sample(OFFERED, &condition, &mut rng(self.seed, u64::from(round)))?;
-        Ok(Learnt { corrections, tracking, dropped, offer })
+        let mut rng = rng(self.seed, u64::from(round));
+        let (offer, flow) = match self.generator {
+            Generator::Annealed => (annealed.sample(OFFERED, &condition, &mut rng)?, None),
+            Generator::Flow => {
+                let (offer, flow) = TaughtProposer { annealed, trials }.offer(OFFERED, &condition, &mut rng)?;
+                (offer, Some(flow))
+            }
+        };
+        Ok(Learnt { corrections, tracking, dropped, offer, flow })
     }
 
     fn tracking(
@@ -184,14 +199,22 @@ impl Guided<'_> {
 }
 
 impl Guidance {
+    /// Whose offer a candidate was, if it was in the offer.
+    pub fn origin(&self, candidate: &Candidate) -> Option<&Offered> {
+        self.offer.as_ref()?.offered.iter().find(|one| one.candidate == *candidate)
+    }
+
     /// What people should know about the twin in this round.
     pub fn remarks(&self) -> Vec<String> {
         let mut remarks = Vec::new();
         if self.refused > 0 {
             remarks.push(format!("twin refused {}", self.refused));
         }
-        if let Some(refusal) = self.offer.as_ref().and_then(|offer| offer.refusal.as_ref()) {
-            remarks.push(format!("proposer fell back to the prior: {refusal}"));
+        let refusal = self.offer.as_ref().and_then(|offer| offer.refusal.as_ref());
+        match (&self.flow, refusal) {
+            (Some(flow), refusal) => remarks.push(flow.remark(refusal)),
+            (None, Some(refusal)) => remarks.push(format!("proposer fell back to the prior: {refusal}")),
+            (None, None) => {}
         }
         let left_out = |who: &str, dropped: &BTreeSet<String>, tracking: &BTreeMap<String, Tracking>| {
             let records = dropped.iter().filter_map(|name| Some((name, tracking.get(name)?)));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use ppu_core::campaign::Generator;
 use ppu_core::design::Mixture;
 use ppu_core::objective::score;
 use ppu_core::{Candidate, DesignSpace, Goal, Measured, Objective, Observation, Parameter, Unit};
@@ -9,8 +10,8 @@ use ppu_optimizer::normal::quantile;
 use ppu_optimizer::{Ask, Optimizer, PriorMean, Trial, TrialOutcome};
 use ppu_proposer::smc::{Energy, Landscape, Schedule, anneal, start};
 use ppu_proposer::{
-    AnnealSettings, AnnealedProposer, Condition, Guided, Offer, PriorProposer, ProposeError, Proposer, Refusal,
-    TwinPrior, Utility, rng, screen,
+    AnnealSettings, AnnealedProposer, Condition, Guidance, Guided, Offer, PriorProposer, ProposeError, Proposer,
+    Refusal, TwinPrior, Utility, rng, screen,
 };
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, FilmTwin, Tracking, Twin, TwinRefusal};
 use rand::{RngExt, SeedableRng};
@@ -319,7 +320,14 @@ fn closed_loop(seed: u64, informed: bool) -> Vec<Trial> {
     let (space, objectives) = (space(), demanding());
     let twin = FilmTwin::default();
     let told = informed.then_some((&twin as &dyn Twin, Fidelity::Process));
-    let guided = Guided { space: &space, objectives: &objectives, seed, twin: told, opinions: &[] };
+    let guided = Guided {
+        space: &space,
+        objectives: &objectives,
+        seed,
+        generator: Generator::Annealed,
+        twin: told,
+        opinions: &[],
+    };
     let mut noise = ChaCha12Rng::seed_from_u64(seed ^ 0xfeed);
     let mut trials: Vec<Trial> = Vec::new();
     for round in 0..4 {
@@ -381,7 +389,14 @@ fn what_the_laboratory_refutes_of_a_twin_is_left_out() {
     let (space, objectives, trials) = (space(), demanding(), random_loop(1));
     let ask = |twin: &dyn Twin| {
         let twin = Some((twin, Fidelity::Process));
-        let guided = Guided { space: &space, objectives: &objectives, seed: 1, twin, opinions: &[] };
+        let guided = Guided {
+            space: &space,
+            objectives: &objectives,
+            seed: 1,
+            generator: Generator::Annealed,
+            twin,
+            opinions: &[],
+        };
         guided.suggest(&trials, &[], 4, 3).expect("the question is sound")
     };
     let misled = ask(&Liar(FilmTwin::default()));
@@ -390,4 +405,78 @@ fn what_the_laboratory_refutes_of_a_twin_is_left_out() {
     assert_eq!(misled.proposal.picks.len(), 3);
     let honest = ask(&FilmTwin::default());
     assert!(!honest.dropped.contains("band_gap"), "{:?}", honest.tracking);
+}
+
+/// Rounds of a campaign whose candidates a flow offers.
+fn rounds_with_a_flow(count: u32, twin: &dyn Twin, trials: &mut Vec<Trial>) -> Vec<Guidance> {
+    let (space, objectives) = (space(), demanding());
+    let twin = Some((twin, Fidelity::Process));
+    let guided =
+        Guided { space: &space, objectives: &objectives, seed: 5, generator: Generator::Flow, twin, opinions: &[] };
+    let mut noise = ChaCha12Rng::seed_from_u64(5);
+    let mut rounds = Vec::new();
+    for round in 0..count {
+        let guidance = guided.suggest(trials, &[], round, 3).expect("the question is sound");
+        for pick in &guidance.proposal.picks {
+            trials.push(trial(trials.len(), pick.candidate.clone(), &mut noise));
+        }
+        rounds.push(guidance);
+    }
+    rounds
+}
+
+#[test]
+fn a_flow_learns_from_twin_and_campaign_and_the_same_facts_give_the_same_bits() {
+    let twin = FilmTwin::default();
+    let rounds = rounds_with_a_flow(2, &twin, &mut Vec::new());
+    assert_eq!(rounds[0], rounds_with_a_flow(1, &twin, &mut Vec::new())[0]);
+    for (at, guidance) in rounds.iter().enumerate() {
+        let flow = guidance.flow.as_ref().expect("the flow is the generator");
+        println!("{:?}", guidance.remarks());
+        assert!(flow.observations == 3 * at && flow.samples > 500, "{flow:?}");
+        assert!(flow.tilt.beta > 0.0 && flow.tilt.information <= flow.tilt.budget, "{flow:?}");
+        assert!(flow.tilt.ess >= 0.1 * 1000.0, "{flow:?}");
+        let offered = &guidance.offer.as_ref().expect("there is a twin").offered;
+        assert!(offered.len() > 350 && (offered.iter().map(|one| one.weight).sum::<f64>() - 1.0).abs() < 1e-9);
+        let learnt: Vec<_> = offered.iter().filter(|one| one.provenance.proposer == "flow").collect();
+        assert!(learnt.len() > 200, "{}", learnt.len());
+        let taught = format!("from a flow taught by {} observations and {} samples", 3 * at, flow.samples);
+        assert!(learnt.iter().all(|one| one.reason.contains(&taught) && one.provenance.round == at as u64));
+        let hash = flow.weights.expect("the lessons are enough").to_string();
+        assert!(guidance.remarks().iter().any(|said| said.contains(&format!("flow {} taught by", &hash[..8]))));
+    }
+    let hash = |at: usize| rounds[at].flow.as_ref().and_then(|flow| flow.weights);
+    assert_ne!(hash(0), hash(1));
+    let origin = |guidance: &Guidance| {
+        let picks = guidance.proposal.picks.iter().filter_map(|pick| guidance.origin(&pick.candidate));
+        picks.filter(|one| one.provenance.proposer == "flow").count()
+    };
+    assert!(rounds.iter().map(origin).sum::<usize>() > 0);
+}
+
+/// A twin that knows none of the objectives.
+struct Mute(FilmTwin);
+
+impl Twin for Mute {
+    fn evaluate(&self, candidate: &Candidate, fidelity: Fidelity) -> Result<Evaluation, TwinRefusal> {
+        let mut evaluation = self.0.evaluate(candidate, fidelity)?;
+        evaluation.predictions.clear();
+        Ok(evaluation)
+    }
+
+    fn describe(&self, fidelity: Fidelity) -> FidelityDescription {
+        let mut described = self.0.describe(fidelity);
+        described.observables.clear();
+        described
+    }
+}
+
+#[test]
+fn without_a_twin_to_trust_the_flow_learns_from_the_prior_and_says_so() {
+    let mut trials = random_loop(2);
+    let rounds = rounds_with_a_flow(1, &Mute(FilmTwin::default()), &mut trials);
+    let flow = rounds[0].flow.as_ref().expect("the flow is the generator");
+    assert!(flow.observations == 12 && flow.tilt.beta == 0.0 && flow.weights.is_some(), "{flow:?}");
+    let remarks = rounds[0].remarks();
+    assert!(remarks.iter().any(|said| said.contains("drawn from the prior: the twin predicts none")), "{remarks:?}");
 }

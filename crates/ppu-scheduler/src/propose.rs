@@ -8,7 +8,7 @@ use ppu_engine::State;
 use ppu_engine::event::{LevelObservable, LevelReport, Proposal, ProposedTrial};
 use ppu_engine::lifecycle::TrialState;
 use ppu_optimizer::{Phase, Suggestion, Trial, TrialOutcome};
-use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, Proposer};
+use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, ProposalProvenance, Proposer};
 use ppu_twin::{Fidelity, FilmTwin, Predicted, Tracking};
 
 /// What a round knows besides the campaign's facts.
@@ -85,7 +85,8 @@ fn optimized(
     let guided = guided(spec, &twin, asked.opinions);
     let found = guided.suggest(&trials, &pending, round, count).map_err(|error| full(&error))?;
     let seconds = (asked.seconds)() - started;
-    let trials = found.proposal.picks.iter().zip(&found.expected).map(|(pick, expected)| proposed(pick, expected));
+    let trials =
+        found.proposal.picks.iter().zip(&found.expected).map(|(pick, expected)| proposed(&found, pick, expected));
     let mut levels = vec![own_level(&found, seconds)];
     levels.extend(asked.opinions.iter().zip(&found.heard).map(|(opinion, heard)| level_of(opinion, heard)));
     Ok(Proposal { trials: trials.collect(), note: note(&found), levels })
@@ -102,7 +103,8 @@ pub(crate) fn questions(state: &State, id: &CampaignId, round: u32) -> Result<Ve
 
 fn guided<'a>(spec: &'a CampaignSpec, twin: &'a FilmTwin, opinions: &'a [Opinion]) -> Guided<'a> {
     let (space, objectives) = (&spec.space, &spec.objectives[..]);
-    Guided { space, objectives, seed: spec.seed, twin: Some((twin, Fidelity::Process)), opinions }
+    let (seed, generator) = (spec.seed, spec.generator);
+    Guided { space, objectives, seed, generator, twin: Some((twin, Fidelity::Process)), opinions }
 }
 
 /// An error with its causes.
@@ -114,16 +116,20 @@ fn full(error: &dyn std::error::Error) -> String {
 /// What the twin of this lab did, and how far the campaign's own measurements support it.
 fn own_level(found: &Guidance, seconds: f64) -> LevelReport {
     let annealed = found.offer.as_ref().and_then(|offer| offer.diagnostics.as_ref()).map_or(0, |found| found.calls);
+    let tilted = found.flow.as_ref().map_or(0, |flow| flow.draws as u64);
     let offered = found.offer.as_ref().map_or(0, |offer| offer.offered.len());
     let refusal = found.offer.as_ref().and_then(|offer| offer.refusal.as_ref());
     LevelReport {
         level: Fidelity::Process.to_string(),
-        evaluations: annealed + offered as u64,
+        evaluations: annealed + tilted + offered as u64,
         refused: found.refused as u64,
         seconds,
         used: found.tracking.len() > found.dropped.len(),
         observables: observables(&found.tracking),
-        note: refusal.map_or_else(String::new, ToString::to_string),
+        note: match &found.flow {
+            Some(flow) => flow.remark(refusal),
+            None => refusal.map_or_else(String::new, ToString::to_string),
+        },
     }
 }
 
@@ -150,18 +156,22 @@ fn observables(tracking: &BTreeMap<String, Tracking>) -> Vec<LevelObservable> {
     shown.collect()
 }
 
-fn proposed(pick: &Suggestion, twin: &BTreeMap<String, Predicted>) -> ProposedTrial {
+fn proposed(found: &Guidance, pick: &Suggestion, twin: &BTreeMap<String, Predicted>) -> ProposedTrial {
     let measured = |mean, sd| Measured { value: mean, sd, flags: Vec::new() };
     // Before the optimizer's models know enough, the twin's expectation is the honest one to show.
     let mut expected: BTreeMap<String, Measured> =
         twin.iter().map(|(name, said)| (name.clone(), measured(said.mean, said.sd))).collect();
     expected.extend(pick.predicted.iter().map(|p| (p.objective.clone(), measured(p.mean, p.sd))));
-    ProposedTrial {
-        candidate: pick.candidate.clone(),
-        proposer: format!("optimizer ({:?})", pick.source).to_lowercase(),
-        reason: pick.reason.clone(),
-        expected,
+    let (mut proposer, mut reason) = (format!("optimizer ({:?})", pick.source).to_lowercase(), pick.reason.clone());
+    // A flow is taught anew in every round: by what is part of a candidate's provenance.
+    if found.flow.is_some()
+        && let Some(origin) = found.origin(&pick.candidate)
+    {
+        let ProposalProvenance { proposer: by, seed, round, .. } = &origin.provenance;
+        proposer += &format!(", offered by {by}, seed {seed}, round {round}");
+        reason += &format!("; {}", origin.reason);
     }
+    ProposedTrial { candidate: pick.candidate.clone(), proposer, reason, expected }
 }
 
 fn note(found: &Guidance) -> String {

@@ -127,6 +127,10 @@ fn oven() -> Manifest {
 
 /// The campaign once it has its first proposal, in a lab whose file names a model at this address.
 async fn proposed_with(address: SocketAddr) -> lab_wire::Campaign {
+    proposed(CAMPAIGN, address).await
+}
+
+async fn proposed(campaign_toml: &str, address: SocketAddr) -> lab_wire::Campaign {
     let directory = tempfile::tempdir().unwrap();
     let text = format!(
         "version = 1\nlab = \"test\"\ntitle = \"Test lab\"\n[[twin]]\nname = \"gap_model\"\naddress = \"{address}\"\n\
@@ -142,7 +146,7 @@ async fn proposed_with(address: SocketAddr) -> lab_wire::Campaign {
     let described = Input::Described { device, manifest: Box::new(oven()), serial_number: "1".into() };
     handle.give(described).await.unwrap().unwrap();
     let request = lab_wire::CreateCampaignRequest {
-        campaign_toml: CAMPAIGN.into(),
+        campaign_toml: campaign_toml.into(),
         file: "films.toml".into(),
         protocol_toml: PROTOCOL.into(),
         protocol_file: "bake.toml".into(),
@@ -183,6 +187,20 @@ async fn a_model_that_answers_is_a_level_of_the_twin() {
         (gap.value - (1.55 + 0.6 * br)).abs() < 1e-9
     };
     assert!(campaign.trials.iter().any(expected), "{:?}", campaign.trials);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_flow_that_offers_is_named_with_what_taught_it() {
+    let text = CAMPAIGN.replace("approval = \"ask\"", "approval = \"ask\"\ngenerator = \"flow\"");
+    let campaign = proposed(&text, serve().await).await;
+    assert_eq!(campaign.trials.len(), 2);
+    let by_flow = |trial: &lab_wire::Trial| {
+        trial.proposer.contains("offered by flow, seed 0, round 1")
+            && trial.reason.contains("from a flow taught by 0 observations and ")
+    };
+    assert!(campaign.trials.iter().any(by_flow), "{:?}", campaign.trials);
+    let note = &campaign.levels[0].note;
+    assert!(note.contains("tilted by score^") && note.contains("effective sample"), "{note}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Lab trials to the goal in the demo's world: the optimizer alone, with twin and proposer, and with a twin made to lie. The
 //! world stands in one process with the production proposer, twin, optimizer and analysis; films are made one batch after
-//! another. `film_loop [--seeds N] [--trials N] [--first SEED]` prints one line of JSON a bar; progress goes to standard
+//! another. `film_loop [--seeds N] [--trials N] [--first SEED] [--arms NAME,NAME]` (alone, twin, flow, reversed, shuffled) prints one line of JSON a bar; progress goes to standard
 //! error. `cargo xtask bench proposer` builds and runs it.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -10,7 +10,7 @@ mod liar;
 use std::time::Instant;
 
 use firmware_sim::world::WorldConfig;
-use ppu_core::campaign::CampaignSpec;
+use ppu_core::campaign::{CampaignSpec, Generator};
 use ppu_core::objective::score;
 use ppu_core::protocol::Protocol;
 use ppu_optimizer::{Trial, TrialOutcome};
@@ -32,28 +32,37 @@ const PROTOCOL: &str = include_str!("../../../config/protocols/drop_cast_film.to
 enum Arm {
     Alone,
     Twin,
+    Flow,
     Flipped,
     Shuffled,
 }
 
-const ARMS: [(Arm, &str); 4] = [
-    (Arm::Alone, "optimizer alone"),
-    (Arm::Twin, "twin and proposer"),
-    (Arm::Flipped, "a twin that lies: reversed"),
-    (Arm::Shuffled, "a twin that lies: shuffled"),
+/// Arms with their names in `--arms` and in the report.
+const ARMS: [(Arm, &str, &str); 5] = [
+    (Arm::Alone, "alone", "optimizer alone"),
+    (Arm::Twin, "twin", "twin and proposer"),
+    (Arm::Flow, "flow", "twin and flow"),
+    (Arm::Flipped, "reversed", "a twin that lies: reversed"),
+    (Arm::Shuffled, "shuffled", "a twin that lies: shuffled"),
 ];
 
 struct Settings {
     seeds: u64,
     first: u64,
     trials: usize,
+    arms: Vec<(Arm, &'static str)>,
 }
 
 fn main() -> Result<(), Problem> {
-    let mut settings = Settings { seeds: 20, first: 1, trials: 24 };
+    let arms = ARMS.map(|(arm, _, title)| (arm, title)).to_vec();
+    let mut settings = Settings { seeds: 20, first: 1, trials: 24, arms };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let value = arguments.next().ok_or(format!("{argument} needs a value"))?;
+        if argument == "--arms" {
+            settings.arms = chosen(&value)?;
+            continue;
+        }
         let number = value.parse::<u64>().map_err(|error| format!("{value}: {error}"))?;
         match argument.as_str() {
             "--seeds" => settings.seeds = number.max(1),
@@ -66,10 +75,10 @@ fn main() -> Result<(), Problem> {
     let protocol = Protocol::parse("drop_cast_film.toml", PROTOCOL).map_err(|error| error.to_string())?;
     let spec =
         CampaignSpec::parse("wide_gap_perovskite.toml", CAMPAIGN, &protocol).map_err(|error| error.to_string())?;
-    let mut scores: Vec<Vec<Vec<f64>>> = vec![Vec::new(); ARMS.len()];
-    let mut honesty: Vec<Vec<f64>> = vec![Vec::new(); ARMS.len()];
+    let mut scores: Vec<Vec<Vec<f64>>> = vec![Vec::new(); settings.arms.len()];
+    let mut honesty: Vec<Vec<f64>> = vec![Vec::new(); settings.arms.len()];
     for seed in settings.first..settings.first + settings.seeds {
-        for (((arm, name), all), honest) in ARMS.iter().zip(&mut scores).zip(&mut honesty) {
+        for (((arm, name), all), honest) in settings.arms.iter().zip(&mut scores).zip(&mut honesty) {
             let started = Instant::now();
             let (best, errors) = campaign(*arm, &world, &spec, &settings, seed)?;
             honest.extend(errors);
@@ -86,9 +95,19 @@ fn main() -> Result<(), Problem> {
             all.push(best);
         }
     }
-    report(&spec, &scores);
-    calibration(&honesty);
+    report(&spec, &settings.arms, &scores);
+    calibration(&settings.arms, &honesty);
     Ok(())
+}
+
+/// The arms of that name; the optimizer alone is always among them, since its scores are the goals.
+fn chosen(names: &str) -> Result<Vec<(Arm, &'static str)>, Problem> {
+    let wanted: Vec<&str> = names.split(',').map(str::trim).collect();
+    if let Some(wrong) = wanted.iter().find(|name| !ARMS.iter().any(|(_, known, _)| known == *name)) {
+        return Err(format!("{wrong:?} is no arm; choose of {}", ARMS.map(|(_, known, _)| known).join(", ")));
+    }
+    let arms = ARMS.iter().filter(|(arm, name, _)| *arm == Arm::Alone || wanted.contains(name));
+    Ok(arms.map(|(arm, _, title)| (*arm, *title)).collect())
 }
 
 /// The shipped world with slides enough.
@@ -120,7 +139,7 @@ fn campaign(
     let shuffled = Liar::shuffled(&twin, &spec.space);
     let twin: Option<&dyn Twin> = match arm {
         Arm::Alone => None,
-        Arm::Twin => Some(&twin),
+        Arm::Twin | Arm::Flow => Some(&twin),
         Arm::Flipped => Some(&flipped),
         Arm::Shuffled => Some(&shuffled),
     };
@@ -128,6 +147,7 @@ fn campaign(
         space: &spec.space,
         objectives: &spec.objectives,
         seed,
+        generator: if arm == Arm::Flow { Generator::Flow } else { Generator::Annealed },
         twin: twin.map(|twin| (twin, Fidelity::Process)),
         opinions: &[],
     };
@@ -163,20 +183,20 @@ fn budgets(spec: &CampaignSpec) -> [usize; 3] {
     [whole / 3, whole / 2, whole]
 }
 
-fn report(spec: &CampaignSpec, scores: &[Vec<Vec<f64>>]) {
+fn report(spec: &CampaignSpec, arms: &[(Arm, &str)], scores: &[Vec<Vec<f64>>]) {
     let trials = scores[0][0].len();
     for budget in budgets(spec).into_iter().filter(|budget| *budget <= trials) {
         let goal = median(&mut scores[0].iter().map(|best| best[budget - 1]).collect::<Vec<_>>());
         // A campaign that never gets there counts as one that would take one trial more than it had.
         let needed = |best: &Vec<f64>| (best.iter().position(|score| *score >= goal).unwrap_or(best.len()) + 1) as f64;
         let alone = median(&mut scores[0].iter().map(needed).collect::<Vec<_>>());
-        for ((which, name), all) in ARMS.iter().zip(scores) {
+        for ((which, name), all) in arms.iter().zip(scores) {
             let mut needed: Vec<f64> = all.iter().map(needed).collect();
             let value = median(&mut needed);
             let quartile = |q: f64| needed[((needed.len() - 1) as f64 * q).round() as usize];
             let (target, holds) = match which {
                 Arm::Alone => ("a yardstick", true),
-                Arm::Twin => ("at most half the trials of the optimizer alone", value <= 0.5 * alone),
+                Arm::Twin | Arm::Flow => ("at most half the trials of the optimizer alone", value <= 0.5 * alone),
                 Arm::Flipped | Arm::Shuffled => ("not worse than the optimizer alone", value <= alone),
             };
             let bar = format!(
@@ -194,8 +214,8 @@ fn report(spec: &CampaignSpec, scores: &[Vec<Vec<f64>>]) {
 }
 
 /// Shares of the measurements within the central 50 % and 90 % of what was predicted before each trial.
-fn calibration(honesty: &[Vec<f64>]) {
-    for ((_, name), errors) in ARMS.iter().zip(honesty) {
+fn calibration(arms: &[(Arm, &str)], honesty: &[Vec<f64>]) {
+    for ((_, name), errors) in arms.iter().zip(honesty) {
         for (percent, limit) in [(50, 0.674), (90, 1.645)] {
             let value = errors.iter().filter(|z| z.abs() <= limit).count() as f64 / errors.len() as f64;
             let wanted = f64::from(percent) / 100.0;

@@ -1,6 +1,6 @@
 //! Campaigns, proposals and observations.
 
-use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Strategy};
+use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Generator, Strategy};
 use ppu_core::design::Mixture;
 use ppu_core::{Candidate, DesignSpace, Goal, Objective, Observation, Parameter};
 use ppu_engine::event::{LevelObservable, LevelReport, Limit, ProposedTrial};
@@ -19,6 +19,10 @@ pub(super) fn spec_to_wire(spec: &CampaignSpec) -> wire::CampaignSpec {
         Strategy::Optimizer => wire::Strategy::Optimizer,
         Strategy::Random => wire::Strategy::Random,
     };
+    let generator = match spec.generator {
+        Generator::Annealed => wire::Generator::Annealed,
+        Generator::Flow => wire::Generator::Flow,
+    };
     wire::CampaignSpec {
         name: spec.name.to_string(),
         title: spec.title.clone(),
@@ -31,6 +35,7 @@ pub(super) fn spec_to_wire(spec: &CampaignSpec) -> wire::CampaignSpec {
         strategy: strategy.into(),
         seed: spec.seed,
         analysis: spec.analysis.clone(),
+        generator: generator.into(),
     }
 }
 
@@ -46,6 +51,10 @@ pub(super) fn spec_from_wire(spec: &wire::CampaignSpec) -> Result<CampaignSpec, 
         wire::Strategy::Random => Strategy::Random,
         wire::Strategy::Unspecified => return Err(missing("spec.strategy")),
     };
+    let generator = match spec.generator() {
+        wire::Generator::Annealed | wire::Generator::Unspecified => Generator::Annealed,
+        wire::Generator::Flow => Generator::Flow,
+    };
     Ok(CampaignSpec {
         name: id("spec.name", &spec.name)?,
         title: spec.title.clone(),
@@ -58,6 +67,7 @@ pub(super) fn spec_from_wire(spec: &wire::CampaignSpec) -> Result<CampaignSpec, 
         stop_score: spec.stop_score,
         approval,
         strategy,
+        generator,
         seed: spec.seed,
         analysis: spec.analysis.clone(),
     })

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Strategy};
+use ppu_core::campaign::{ApprovalPolicy, CampaignSpec, Generator, Strategy};
 use ppu_core::capability::{Expected, PropertySpec, Requirement};
 use ppu_core::design::Mixture;
 use ppu_core::plan::LeaseSpec;
@@ -186,6 +186,7 @@ fn spec() -> CampaignSpec {
         stop_score: Some(0.95),
         approval: ApprovalPolicy::Ask,
         strategy: Strategy::Random,
+        generator: Generator::Flow,
         seed: u64::MAX,
         analysis: "halide_film".to_owned(),
     }
@@ -357,6 +358,7 @@ pub(crate) fn other_choices() -> Vec<Event> {
                 stop_score: None,
                 approval: ApprovalPolicy::Auto,
                 strategy: Strategy::Optimizer,
+                generator: Generator::Annealed,
                 ..spec()
             }),
             protocol_file: String::new(),

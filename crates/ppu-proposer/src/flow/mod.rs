@@ -4,8 +4,10 @@ mod model;
 mod network;
 mod proposer;
 mod simplex;
+mod taught;
 
 pub use model::{Flow, FlowError, FlowSettings, LEAST_POINTS};
 pub use network::{AdamW, Network, Trace};
 pub use proposer::{FlowProposer, FlowSpace, LearnError};
 pub use simplex::{from_log_ratios, log_ratio_volume, to_log_ratios};
+pub use taught::{FlowRound, TaughtProposer, Tilt};

@@ -4,6 +4,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 
+use ppu_core::ArtifactHash;
 use ppu_optimizer::normal::quantile;
 
 use super::network::{AdamW, Network, Trace};
@@ -135,23 +136,38 @@ impl Flow {
         point.iter().zip(self.centre.iter().zip(&self.scale)).map(|(x, (c, s))| (x - c) / s).collect()
     }
 
+    fn unwhitened(&self, point: &[f64]) -> Vec<f64> {
+        point.iter().zip(self.centre.iter().zip(&self.scale)).map(|(x, (c, s))| c + s * x).collect()
+    }
+
     /// Number of parameters.
     pub fn parameters(&self) -> usize {
         self.velocity.len()
+    }
+
+    /// Hash of everything that a draw depends on besides the generator: equal hashes are equal flows.
+    pub fn hash(&self) -> ArtifactHash {
+        let numbers = self.centre.iter().chain(&self.scale).chain(self.velocity.parameters());
+        ArtifactHash::of(&numbers.flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>())
+    }
+
+    /// The point of [`Flow::sample`] alone, in a fraction of the time.
+    pub fn draw(&self, rng: &mut ChaCha12Rng) -> Vec<f64> {
+        let (end, _) = self.carry(normals(self.dimensions, rng), 1.0, false);
+        self.unwhitened(&end)
     }
 
     /// A draw with its log density with respect to Lebesgue measure, nats.
     pub fn sample(&self, rng: &mut ChaCha12Rng) -> (Vec<f64>, f64) {
         let start = normals(self.dimensions, rng);
         let log_start = log_normal(&start);
-        let (end, divergence) = self.carry(start, 1.0);
-        let point = end.iter().zip(self.centre.iter().zip(&self.scale)).map(|(x, (c, s))| c + s * x).collect();
-        (point, log_start - divergence - self.log_scale())
+        let (end, divergence) = self.carry(start, 1.0, true);
+        (self.unwhitened(&end), log_start - divergence - self.log_scale())
     }
 
     /// Log density of a point with respect to Lebesgue measure, nats.
     pub fn log_density(&self, point: &[f64]) -> f64 {
-        let (start, divergence) = self.carry(self.whitened(point), -1.0);
+        let (start, divergence) = self.carry(self.whitened(point), -1.0, true);
         log_normal(&start) - divergence - self.log_scale()
     }
 
@@ -159,8 +175,9 @@ impl Flow {
         self.scale.iter().map(|scale| scale.ln()).sum()
     }
 
-    /// Integrates forward (+1) from t = 0 or backward (−1) from t = 1: the end, and the integral of the divergence on the way.
-    fn carry(&self, mut x: Vec<f64>, direction: f64) -> (Vec<f64>, f64) {
+    /// Integrates forward (+1) from t = 0 or backward (−1) from t = 1: the end, and the integral of the divergence on the way,
+    /// 0 where it is not wanted.
+    fn carry(&self, mut x: Vec<f64>, direction: f64, wanted: bool) -> (Vec<f64>, f64) {
         let h = direction / STEPS as f64;
         let mut trace = Trace::default();
         let mut integral = 0.0;
@@ -168,10 +185,10 @@ impl Flow {
             let t = if direction > 0.0 { step as f64 * h } else { 1.0 + step as f64 * h };
             let moved =
                 |x: &[f64], k: &[f64], f: f64| x.iter().zip(k).map(|(x, k)| x + f * h * k).collect::<Vec<f64>>();
-            let (k1, d1) = self.slope(&x, t, &mut trace);
-            let (k2, d2) = self.slope(&moved(&x, &k1, 0.5), t + 0.5 * h, &mut trace);
-            let (k3, d3) = self.slope(&moved(&x, &k2, 0.5), t + 0.5 * h, &mut trace);
-            let (k4, d4) = self.slope(&moved(&x, &k3, 1.0), t + h, &mut trace);
+            let (k1, d1) = self.slope(&x, t, wanted, &mut trace);
+            let (k2, d2) = self.slope(&moved(&x, &k1, 0.5), t + 0.5 * h, wanted, &mut trace);
+            let (k3, d3) = self.slope(&moved(&x, &k2, 0.5), t + 0.5 * h, wanted, &mut trace);
+            let (k4, d4) = self.slope(&moved(&x, &k3, 1.0), t + h, wanted, &mut trace);
             for (k, value) in x.iter_mut().enumerate() {
                 *value += h / 6.0 * (k1[k] + 2.0 * k2[k] + 2.0 * k3[k] + k4[k]);
             }
@@ -180,13 +197,13 @@ impl Flow {
         (x, integral * direction)
     }
 
-    /// Velocity and its exact divergence.
-    fn slope(&self, x: &[f64], t: f64, trace: &mut Trace) -> (Vec<f64>, f64) {
+    /// Velocity and, where it is wanted, its exact divergence.
+    fn slope(&self, x: &[f64], t: f64, wanted: bool, trace: &mut Trace) -> (Vec<f64>, f64) {
         let input = features(x, t);
         let velocity = self.velocity.forward(&input, trace).to_vec();
         let mut direction = vec![0.0; input.len()];
         let mut divergence = 0.0;
-        for k in 0..self.dimensions {
+        for k in 0..if wanted { self.dimensions } else { 0 } {
             direction[k] = 1.0;
             divergence += self.velocity.tangent(trace, &direction)[k];
             direction[k] = 0.0;

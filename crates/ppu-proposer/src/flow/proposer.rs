@@ -67,12 +67,12 @@ impl FlowProposer {
     }
 
     /// Unit coordinates of one draw and whether the flow made it.
-    fn draw(&self, space: &DesignSpace, rng: &mut ChaCha12Rng) -> Result<(Vec<f64>, bool), ProposeError> {
+    pub(super) fn draw(&self, space: &DesignSpace, rng: &mut ChaCha12Rng) -> Result<(Vec<f64>, bool), ProposeError> {
         if let Some(flow) = &self.flow
             && rng.random::<f64>() >= DEFENCE
         {
             for _ in 0..ATTEMPTS {
-                let unit: Vec<f64> = flow.sample(rng).0.into_iter().map(expit).collect();
+                let unit: Vec<f64> = flow.draw(rng).into_iter().map(expit).collect();
                 if space.from_unit(&unit).is_some() {
                     return Ok((unit, true));
                 }

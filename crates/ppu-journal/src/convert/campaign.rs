@@ -213,3 +213,27 @@ pub(super) fn observation_from_wire(observation: &wire::TrialObservation) -> Res
         analysis: observation.analysis.clone(),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ppu_core::protocol::Protocol;
+
+    const PROTOCOL: &str = "version = 1\nprotocol = \"bake\"\ntitle = \"Bake\"\n[[parameter]]\nname = \"t\"\nunit = \"C\"\n\
+        min = 0\nmax = 200\n[[step]]\nname = \"bake\"\ncommand = \"annealing.anneal\"\nargs = { temperature_c = \"= t\" }\n";
+    const CAMPAIGN: &str = "version = 1\ncampaign = \"bakery\"\ntitle = \"Bakery\"\nprotocol = \"bake.toml\"\n\
+        analysis = \"none\"\napproval = \"auto\"\ngenerator = \"flow\"\n[budget]\ntrials = 30\nbatch = 2\nin_flight = 2\n\
+        [[parameter]]\nname = \"t\"\nunit = \"C\"\nmin = 0\nmax = 100\n[[objective]]\nname = \"y\"\nunit = \"1\"\n\
+        goal = { maximize = { low = 0, high = 1 } }\n";
+
+    #[test]
+    fn a_campaign_from_before_there_was_a_choice_of_generators_is_annealed() {
+        let protocol = Protocol::parse("bake.toml", PROTOCOL).unwrap();
+        let spec = CampaignSpec::parse("bakery.toml", CAMPAIGN, &protocol).unwrap();
+        let mut record = spec_to_wire(&spec);
+        assert_eq!(spec_from_wire(&record).unwrap(), spec);
+        // What protobuf reads where a record has no such field.
+        record.generator = 0;
+        assert_eq!(spec_from_wire(&record).unwrap(), CampaignSpec { generator: Generator::Annealed, ..spec });
+    }
+}

@@ -1,6 +1,6 @@
 //! Does a model know what it knows? Leave-one-out residuals in units of their predicted sd.
 
-use crate::contract::{Calibration, CalibrationState};
+use crate::contract::{Calibration, CalibrationState, Trial, TrialOutcome};
 use crate::gp::LeaveOneOut;
 use crate::normal::quantile;
 
@@ -41,6 +41,27 @@ pub(crate) fn calibration(predictions: &[LeaveOneOut]) -> Calibration {
     }
 }
 
+/// Share of the measurements that an interval of [`LIMIT`] standard deviations is to hold, as a normal distribution would.
+const WANTED: f64 = 0.9;
+const LIMIT: f64 = 1.644_853_6;
+/// What a miss adds to the logarithm of the factor in all: a quarter, so that nine hits undo it.
+const STEP: f64 = 0.25;
+
+/// Factor on the sd of what is expected of the next trials, by how often such expectations were missed: adaptive conformal
+/// inference (Gibbs and Candès, NeurIPS 2021) on a logarithmic scale. Whatever is wrong with a model, in the long run 90 % of
+/// what is measured lies within 1.64 sd of what was expected. It never narrows what a model says.
+///
+/// A model cannot find this out from its own data: it was fitted to them, and it picked the points that it thinks best of.
+pub fn widening(objective: &str, trials: &[Trial]) -> f64 {
+    let hits = trials.iter().filter_map(|trial| {
+        let TrialOutcome::Valid(observation) = &trial.outcome else { return None };
+        let expected = trial.expected.iter().find(|one| one.objective == objective)?;
+        let measured = observation.values.get(objective)?;
+        Some((measured.value - expected.mean).abs() <= LIMIT * expected.sd.hypot(measured.sd))
+    });
+    hits.fold(0.0_f64, |log, hit| (log + STEP * if hit { WANTED - 1.0 } else { WANTED }).max(0.0)).exp()
+}
+
 /// Whether a model may choose: it predicts better than a constant, or there are too few data to say that it does not.
 pub(crate) fn is_informative(calibration: &Calibration) -> bool {
     calibration.state != CalibrationState::Uninformative
@@ -48,7 +69,12 @@ pub(crate) fn is_informative(calibration: &Calibration) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
+    use ppu_core::{Candidate, Measured, Observation};
+
     use super::*;
+    use crate::contract::Prediction;
 
     fn residuals(sd: f64) -> Vec<LeaveOneOut> {
         (0..20)
@@ -58,6 +84,39 @@ mod tests {
                 LeaveOneOut { value, mean: value - residual, sd }
             })
             .collect()
+    }
+
+    /// Predictions with an sd of `claimed`, widened by their record, of values whose sd is 1; the share of the last half that
+    /// held, and the last factor.
+    fn predicted(claimed: f64) -> (f64, f64) {
+        let mut trials: Vec<Trial> = Vec::new();
+        for at in 0..400_u32 {
+            // A sequence of the golden ratio: even, and in no order.
+            let value = quantile((f64::from(at) + 0.5) * 0.618_033_988_749_895 % 1.0);
+            let sd = claimed * widening("gap", &trials);
+            let expected = vec![Prediction { objective: "gap".into(), mean: 0.0, sd }];
+            let values = BTreeMap::from([("gap".to_owned(), Measured { value, sd: 0.0, flags: vec![] })]);
+            let outcome = TrialOutcome::Valid(Observation { values, ..Observation::default() });
+            trials.push(Trial { id: at.to_string(), candidate: Candidate(BTreeMap::new()), expected, outcome });
+        }
+        let held = |trial: &&Trial| {
+            let TrialOutcome::Valid(observation) = &trial.outcome else { return false };
+            observation.values["gap"].value.abs() <= LIMIT * trial.expected[0].sd
+        };
+        (trials[200..].iter().filter(held).count() as f64 / 200.0, widening("gap", &trials))
+    }
+
+    #[test]
+    fn predictions_that_were_missed_too_often_become_wider_and_good_ones_stay() {
+        let (held, factor) = predicted(0.4);
+        assert!((held - 0.9).abs() < 0.02 && (1.5..4.5).contains(&factor), "{held} {factor}");
+        let (held, factor) = predicted(2.0);
+        assert!(held > 0.99 && factor == 1.0, "{held} {factor}");
+        // What failed or was never measured says nothing.
+        let void = TrialOutcome::Void { reason: "pump".into() };
+        let expected = vec![Prediction { objective: "gap".into(), mean: 0.0, sd: 1.0 }];
+        let trial = Trial { id: "V".into(), candidate: Candidate(BTreeMap::new()), expected, outcome: void };
+        assert_eq!(widening("gap", &[trial]), 1.0);
     }
 
     #[test]

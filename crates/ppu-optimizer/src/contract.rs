@@ -33,6 +33,9 @@ pub struct Trial {
     pub id: String,
     /// What was made, as realised.
     pub candidate: Candidate,
+    /// What was expected of it when it was proposed, as far as anything was. Intervals that miss too often are widened.
+    #[serde(default)]
+    pub expected: Vec<Prediction>,
     /// What came of it.
     pub outcome: TrialOutcome,
 }
@@ -189,6 +192,8 @@ pub struct ModelReport {
     pub noise_sd: f64,
     /// How its predictions fit the data.
     pub calibration: Calibration,
+    /// Factor on the sd of predictions, at least 1, by how often those of earlier trials were missed.
+    pub widening: f64,
 }
 
 /// Leave-one-out calibration with fixed hyperparameters; slightly optimistic below 20 observations.

@@ -4,6 +4,9 @@ use crate::acquisition::Model;
 use crate::candidates::Choice;
 use crate::contract::{CalibrationState, Incumbent, ModelReport, Nearest, Suggestion};
 
+/// Factor on intervals that people are told of.
+const TOLD: f64 = 1.2;
+
 /// One pick with its predictions, its improvement over `best`, and the sentence that says why.
 pub(crate) fn explain(
     model: &Model<'_>,
@@ -59,6 +62,12 @@ pub(crate) fn remarks(reports: &[ModelReport]) -> Vec<String> {
             (true, false) => flags.push(format!("{name}: modelled as the difference from the prior mean")),
             (true, true) => flags.push(format!("{name}: the prior means are read as inputs, not believed")),
             (false, _) => {}
+        }
+        if report.widening >= TOLD {
+            let factor = report.widening;
+            flags.push(format!(
+                "{name}: earlier predictions were missed too often, intervals are {factor:.1} times as wide"
+            ));
         }
         match report.calibration.state {
             CalibrationState::Overconfident => {

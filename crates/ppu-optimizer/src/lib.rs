@@ -33,6 +33,7 @@ pub mod study;
 mod suggest;
 mod surrogate;
 
+pub use calibration::widening;
 pub use contract::{
     Ask, Calibration, CalibrationState, Incumbent, ModelReport, Nearest, OptimizerError, Phase, Prediction, PriorMean,
     Proposal, ScoredCandidate, Source, Suggestion, Trial, TrialOutcome,

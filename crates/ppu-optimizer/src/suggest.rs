@@ -3,6 +3,7 @@
 use ppu_core::{DesignSpace, Measured, Objective, Observation, objective::score};
 
 use crate::acquisition::Model;
+use crate::calibration::widening;
 use crate::candidates::{Choice, Maker, distance, is_taken, step};
 use crate::check;
 use crate::contract::{
@@ -69,7 +70,7 @@ impl Optimizer {
         let feasibility = Feasibility::fit(units, &data.complete);
         // A prior mean has to prove itself on the first results. Where it does, there is no need to wait for more of them.
         let judged = ask.prior.is_some() && valid >= 2 && data.points.len() >= FIRST_RESULTS;
-        let surrogates = if enough || judged { Some(self.surrogates(&data)?) } else { None };
+        let surrogates = if enough || judged { Some(self.surrogates(&data, ask.trials)?) } else { None };
         let proven = |all: &Vec<Surrogate>| all.iter().map(Surrogate::prior_gain).sum::<f64>() >= PROVEN;
         match surrogates {
             Some(surrogates) if enough || proven(&surrogates) => {
@@ -83,9 +84,12 @@ impl Optimizer {
         }
     }
 
-    fn surrogates(&self, data: &Data<'_>) -> Result<Vec<Surrogate>, OptimizerError> {
-        let objectives = self.objectives.iter().enumerate();
-        objectives.map(|(at, objective)| Surrogate::fit(&objective.name, at, &self.rows(data, objective))).collect()
+    fn surrogates(&self, data: &Data<'_>, trials: &[Trial]) -> Result<Vec<Surrogate>, OptimizerError> {
+        let fitted = |(at, objective): (usize, &Objective)| {
+            let name = &objective.name;
+            Surrogate::fit(name, at, &self.rows(data, objective), widening(name, trials))
+        };
+        self.objectives.iter().enumerate().map(fitted).collect()
     }
 
     fn data<'a>(&'a self, ask: &Ask<'a>, maker: &Maker<'_>) -> Result<Data<'a>, OptimizerError> {

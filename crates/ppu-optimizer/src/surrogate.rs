@@ -51,11 +51,18 @@ pub(crate) struct Surrogate {
     calibration: Calibration,
     /// Factor on every sd of a model that was too sure.
     inflation: f64,
+    /// Factor on the sd of predictions.
+    widening: f64,
 }
 
 impl Surrogate {
     /// A model of the objective number `at`, with whatever use of the prior means predicts held-out values best.
-    pub(crate) fn fit(objective: &str, at: usize, rows: &[Row<'_>]) -> Result<Surrogate, OptimizerError> {
+    pub(crate) fn fit(
+        objective: &str,
+        at: usize,
+        rows: &[Row<'_>],
+        widening: f64,
+    ) -> Result<Surrogate, OptimizerError> {
         let named = |error: GpError| match error {
             GpError::TooClose { first, second, distance } => OptimizerError::Model {
                 objective: objective.into(),
@@ -99,7 +106,7 @@ impl Surrogate {
         let calibration = calibration(&predictions);
         let overconfident = matches!(calibration.state, CalibrationState::Overconfident | CalibrationState::Outliers);
         let inflation = if overconfident { calibration.sd_of_z.max(1.0) } else { 1.0 };
-        Ok(Surrogate { objective: objective.into(), at, process, hint, gain, calibration, inflation })
+        Ok(Surrogate { objective: objective.into(), at, process, hint, gain, calibration, inflation, widening })
     }
 
     /// The observable at a point; `None` where the model needs a prior mean and there is none.
@@ -128,12 +135,15 @@ impl Surrogate {
             length_scales: hyper.log_length.iter().map(|log| log.exp()).collect(),
             noise_sd: self.process.noise_sd(),
             calibration: self.calibration.clone(),
+            widening: self.widening,
         }
     }
 
-    /// What a measurement will read: the fitted noise, which is what samples made alike differ by, belongs to it.
+    /// What a measurement will read: the fitted noise, which is what samples made alike differ by, belongs to it, and how
+    /// often earlier predictions were missed.
     pub(crate) fn prediction(&self, (mean, sd): (f64, f64)) -> Prediction {
-        Prediction { objective: self.objective.clone(), mean, sd: sd.hypot(self.inflation * self.process.noise_sd()) }
+        let sd = self.widening * sd.hypot(self.inflation * self.process.noise_sd());
+        Prediction { objective: self.objective.clone(), mean, sd }
     }
 
     /// What the prior means bring, nats; 0 where they are left out.

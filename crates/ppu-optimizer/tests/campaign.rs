@@ -85,7 +85,7 @@ fn random_candidate(rng: &mut ChaCha12Rng) -> Candidate {
 
 fn trial(at: usize, candidate: Candidate, rng: &mut ChaCha12Rng) -> Trial {
     let outcome = TrialOutcome::Valid(measure(&candidate, rng));
-    Trial { id: format!("T-{at:04}"), candidate, outcome }
+    Trial { id: format!("T-{at:04}"), candidate, expected: Vec::new(), outcome }
 }
 
 /// The true score of the best of `trials`, chosen by their true score.
@@ -245,7 +245,12 @@ fn failures_are_avoided_and_machine_faults_teach_nothing() {
 
     let before = optimizer.suggest(&ask(&trials, 16)).unwrap();
     let voided = random_candidate(&mut rng);
-    trials.push(Trial { id: "V".into(), candidate: voided, outcome: TrialOutcome::Void { reason: "pump".into() } });
+    trials.push(Trial {
+        id: "V".into(),
+        candidate: voided,
+        expected: Vec::new(),
+        outcome: TrialOutcome::Void { reason: "pump".into() },
+    });
     assert_eq!(optimizer.suggest(&ask(&trials, 16)).unwrap(), before);
 }
 
@@ -368,6 +373,7 @@ fn hostile_questions_are_refused_by_name_or_answered() {
         .map(|at| Trial {
             id: format!("S{at}"),
             candidate: good[0].candidate.clone(),
+            expected: Vec::new(),
             outcome: good[0].outcome.clone(),
         })
         .collect();
@@ -417,6 +423,7 @@ fn a_small_space_is_exhausted_without_repeats() {
         .map(|x| Trial {
             id: x.to_string(),
             candidate: Candidate(BTreeMap::from([("x".to_owned(), *x)])),
+            expected: Vec::new(),
             outcome: TrialOutcome::Valid(Observation {
                 values: BTreeMap::from([("y".to_owned(), value(*x))]),
                 ..Observation::default()

@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ppu_core::campaign::Generator;
 use ppu_core::{Candidate, DesignSpace, Objective};
-use ppu_optimizer::{Ask, Optimizer, OptimizerError, PriorMean, Proposal, Suggestion, Trial, TrialOutcome};
+use ppu_optimizer::{
+    Ask, Optimizer, OptimizerError, Prediction, PriorMean, Proposal, Suggestion, Trial, TrialOutcome, widening,
+};
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, Predicted, Tracking, Twin, TwinRefusal};
 
 use crate::annealed::{AnnealSettings, AnnealedProposer};
@@ -59,8 +61,8 @@ pub struct Guidance {
     pub dropped: BTreeSet<String>,
     /// What the campaign has taught about the models that run elsewhere, in their order.
     pub heard: Vec<Heard>,
-    /// What is expected of each pick, by observable.
-    pub expected: Vec<BTreeMap<String, Predicted>>,
+    /// What is expected of each pick: what the optimizer predicts, and before its models know enough what the twin does.
+    pub expected: Vec<Vec<Prediction>>,
 }
 
 /// What is known of the twin in a round, and what the proposer offers with it.
@@ -98,8 +100,10 @@ impl Guided<'_> {
         let optimizer = Optimizer::new(self.space.clone(), self.objectives.to_vec(), self.seed)?;
         let ask = Ask { trials, pending, pool: &[], batch: count, step: u64::from(round), prior: None };
         let Some((twin, fidelity)) = self.twin else {
+            let proposal = optimizer.suggest(&ask)?;
             return Ok(Guidance {
-                proposal: optimizer.suggest(&ask)?,
+                expected: proposal.picks.iter().map(|pick| pick.predicted.clone()).collect(),
+                proposal,
                 offer: None,
                 flow: None,
                 refused: 0,
@@ -107,7 +111,6 @@ impl Guided<'_> {
                 tracking: BTreeMap::new(),
                 dropped: BTreeSet::new(),
                 heard: Vec::new(),
-                expected: Vec::new(),
             });
         };
         let known = self.learn(twin, fidelity, trials, round)?;
@@ -129,7 +132,9 @@ impl Guided<'_> {
         let prior: Option<&dyn PriorMean> = if predicts(twin) { Some(&prior) } else { None };
         let proposal = optimizer.suggest(&Ask { pool, prior, ..ask })?;
         let expect = |pick: &Suggestion| {
-            panel.evaluate(&pick.candidate, fidelity).map_or_else(|_| BTreeMap::new(), |said| said.predictions)
+            let said =
+                panel.evaluate(&pick.candidate, fidelity).map_or_else(|_| BTreeMap::new(), |said| said.predictions);
+            merged(&pick.predicted, &said, trials)
         };
         let expected = proposal.picks.iter().map(expect).collect();
         let refused = screened.refused.values().sum();
@@ -226,6 +231,16 @@ impl Guidance {
         }
         remarks
     }
+}
+
+/// What the optimizer predicts, and what only the twin does, both with the width that their record asks for.
+fn merged(predicted: &[Prediction], said: &BTreeMap<String, Predicted>, trials: &[Trial]) -> Vec<Prediction> {
+    let missing = said.iter().filter(|(name, _)| predicted.iter().all(|one| &one.objective != *name));
+    let twins = missing.map(|(name, said)| {
+        let sd = widening(name, trials) * said.sd;
+        Prediction { objective: name.clone(), mean: said.mean, sd }
+    });
+    predicted.iter().cloned().chain(twins).collect()
 }
 
 /// The twin without the observables in which it was refuted.

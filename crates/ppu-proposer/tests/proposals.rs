@@ -303,7 +303,7 @@ fn trial(at: usize, candidate: Candidate, rng: &mut ChaCha12Rng) -> Trial {
         (objective.name, Measured { value, sd, flags: vec![] })
     });
     let observation = Observation { values: values.collect(), ..Observation::default() };
-    Trial { id: format!("T-{at}"), candidate, outcome: TrialOutcome::Valid(observation) }
+    Trial { id: format!("T-{at}"), candidate, expected: Vec::new(), outcome: TrialOutcome::Valid(observation) }
 }
 
 /// Goals that a random film seldom meets.

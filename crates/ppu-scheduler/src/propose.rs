@@ -7,9 +7,9 @@ use ppu_core::{CampaignId, Candidate, Measured};
 use ppu_engine::State;
 use ppu_engine::event::{LevelObservable, LevelReport, Proposal, ProposedTrial};
 use ppu_engine::lifecycle::TrialState;
-use ppu_optimizer::{Phase, Suggestion, Trial, TrialOutcome};
+use ppu_optimizer::{Phase, Prediction, Suggestion, Trial, TrialOutcome};
 use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, ProposalProvenance, Proposer};
-use ppu_twin::{Fidelity, FilmTwin, Predicted, Tracking};
+use ppu_twin::{Fidelity, FilmTwin, Tracking};
 
 /// What a round knows besides the campaign's facts.
 pub(crate) struct Asked<'a> {
@@ -67,7 +67,9 @@ fn history(state: &State, id: &CampaignId) -> (Vec<Trial>, Vec<Candidate>) {
                 continue;
             }
         };
-        trials.push(Trial { id: trial_id.to_string(), candidate, outcome });
+        let said = trial.proposed.expected.iter();
+        let expected = said.map(|(name, said)| Prediction { objective: name.clone(), mean: said.value, sd: said.sd });
+        trials.push(Trial { id: trial_id.to_string(), candidate, expected: expected.collect(), outcome });
     }
     (trials, pending)
 }
@@ -156,12 +158,9 @@ fn observables(tracking: &BTreeMap<String, Tracking>) -> Vec<LevelObservable> {
     shown.collect()
 }
 
-fn proposed(found: &Guidance, pick: &Suggestion, twin: &BTreeMap<String, Predicted>) -> ProposedTrial {
-    let measured = |mean, sd| Measured { value: mean, sd, flags: Vec::new() };
-    // Before the optimizer's models know enough, the twin's expectation is the honest one to show.
-    let mut expected: BTreeMap<String, Measured> =
-        twin.iter().map(|(name, said)| (name.clone(), measured(said.mean, said.sd))).collect();
-    expected.extend(pick.predicted.iter().map(|p| (p.objective.clone(), measured(p.mean, p.sd))));
+fn proposed(found: &Guidance, pick: &Suggestion, expected: &[Prediction]) -> ProposedTrial {
+    let measured = |one: &Prediction| Measured { value: one.mean, sd: one.sd, flags: Vec::new() };
+    let expected = expected.iter().map(|one| (one.objective.clone(), measured(one))).collect();
     let (mut proposer, mut reason) = (format!("optimizer ({:?})", pick.source).to_lowercase(), pick.reason.clone());
     // A flow is taught anew in every round: by what is part of a candidate's provenance.
     if found.flow.is_some()

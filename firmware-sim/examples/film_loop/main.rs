@@ -155,16 +155,17 @@ fn campaign(
     while trials.len() < settings.trials {
         let count = (spec.batch as usize).min(settings.trials - trials.len());
         let guidance = guided.suggest(&trials, &[], round, count).map_err(|error| format!("{error:?}"))?;
-        for pick in &guidance.proposal.picks {
+        for (pick, expected) in guidance.proposal.picks.iter().zip(guidance.expected) {
             let observation = lab.run(&pick.candidate)?;
             let reached = observation.complete(&spec.objectives).map_or(0.0, |values| score(&spec.objectives, &values));
             best.push(best.last().copied().unwrap_or(0.0_f64).max(reached));
-            errors.extend(pick.predicted.iter().filter_map(|said| {
+            errors.extend(expected.iter().filter_map(|said| {
                 let measured = observation.values.get(&said.objective)?;
                 Some((measured.value - said.mean) / said.sd.hypot(measured.sd))
             }));
             let id = format!("trial {}", trials.len());
-            trials.push(Trial { id, candidate: pick.candidate.clone(), outcome: TrialOutcome::Valid(observation) });
+            let (candidate, outcome) = (pick.candidate.clone(), TrialOutcome::Valid(observation));
+            trials.push(Trial { id, candidate, expected, outcome });
         }
         round += 1;
     }

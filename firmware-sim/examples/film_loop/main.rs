@@ -1,7 +1,7 @@
 //! Lab trials to the goal in the demo's world: the optimizer alone, with twin and proposer, and with a twin made to lie. The
 //! world stands in one process with the production proposer, twin, optimizer and analysis; films are made one batch after
-//! another. `film_loop [--seeds N] [--trials N] [--first SEED] [--arms NAME,NAME]` (alone, twin, flow, reversed, shuffled) prints one line of JSON a bar; progress goes to standard
-//! error. `cargo xtask bench proposer` builds and runs it.
+//! another. `film_loop [--seeds N] [--trials N] [--first SEED] [--arms NAME,NAME]` (of alone, twin, flow, reversed, shuffled)
+//! prints one line of JSON a bar; progress goes to standard error. `cargo xtask bench proposer` builds and runs it.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
 mod lab;

@@ -204,3 +204,98 @@ impl Judged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
+
+    use std::sync::Arc;
+
+    use ppu_core::TrialId;
+    use ppu_core::{Measured, Observation};
+    use ppu_engine::event::ProposedTrial;
+    use ppu_engine::lifecycle::CampaignState;
+
+    use super::*;
+
+    fn id(at: usize) -> CampaignId {
+        CampaignId::new(format!("bakery-{at}")).unwrap()
+    }
+
+    fn bakery() -> Campaign {
+        Campaign {
+            state: CampaignState::Running,
+            spec: model::tests::spec(),
+            protocol_file: String::new(),
+            protocol_toml: String::new(),
+            request_id: String::new(),
+            trials: Vec::new(),
+            rounds: 1,
+            levels: vec![LevelReport { level: "oracle".into(), evaluations: 8, ..LevelReport::default() }],
+            reshaped: Vec::new(),
+            ended: String::new(),
+            created_ms: 0,
+        }
+    }
+
+    fn complete(state: &mut State, campaign: &CampaignId, number: u32) {
+        let trial_id = TrialId::new(format!("{campaign}-t{number}")).unwrap();
+        let value = Measured { value: f64::from(number % 5) / 5.0, sd: 0.01, flags: Vec::new() };
+        let trial = Trial {
+            campaign: campaign.clone(),
+            number,
+            round: 1,
+            state: TrialState::Completed,
+            proposed: ProposedTrial {
+                candidate: Candidate(BTreeMap::from([("t".to_owned(), 9.0 * f64::from(number))])),
+                proposer: String::new(),
+                reason: String::new(),
+                expected: BTreeMap::new(),
+            },
+            run: None,
+            decision: String::new(),
+            observation: Some(Observation {
+                values: BTreeMap::from([("y".to_owned(), value)]),
+                ..Observation::default()
+            }),
+            score: None,
+            failure: String::new(),
+            ended_ms: 0,
+        };
+        state.trials.insert(trial_id.clone(), Arc::new(trial));
+        Arc::make_mut(state.campaigns.get_mut(campaign).unwrap()).trials.push(trial_id);
+    }
+
+    #[test]
+    fn the_newest_campaigns_are_judged_first_and_anew_with_each_observation() {
+        let mut state = State::default();
+        for at in 0..6 {
+            state.campaigns.insert(id(at), Arc::new(bakery()));
+            for number in 0..7 {
+                complete(&mut state, &id(at), number);
+            }
+        }
+        let judged = Judged::default();
+        let ask = |state: &State| {
+            let named =
+                |at| wire::CampaignCounters { campaign: id(at).to_string(), ..wire::CampaignCounters::default() };
+            let mut counters = wire::GetCountersResponse {
+                campaigns: (0..6).map(named).collect(),
+                ..wire::GetCountersResponse::default()
+            };
+            judged.judge(state, &mut counters);
+            counters.campaigns
+        };
+        let first = ask(&state);
+        let waiting: Vec<bool> = first.iter().map(|one| one.model.contains("ask again")).collect();
+        assert_eq!(waiting, [true, true, false, false, false, false]);
+        assert!(first.iter().all(|one| one.nats.is_none() == one.model.contains("ask again")), "{first:?}");
+        assert!(first.iter().all(|one| one.levels.len() == 1 && one.levels[0].level == "oracle"), "{first:?}");
+        let second = ask(&state);
+        assert!(second.iter().all(|one| one.nats.is_some()), "{second:?}");
+        assert_eq!(second[2..], first[2..], "what is known already is not judged again");
+        complete(&mut state, &id(0), 7);
+        let third = ask(&state);
+        assert!(third[0].nats.unwrap() > second[0].nats.unwrap() && third[1..] == second[1..], "{third:?}");
+    }
+}

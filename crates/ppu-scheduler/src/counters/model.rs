@@ -137,7 +137,7 @@ fn interval(mut values: Vec<f64>) -> Option<wire::Estimate> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "a test that breaks should say where")]
 
     use super::*;
@@ -150,7 +150,7 @@ mod tests {
         name = \"t\"\nunit = \"C\"\nmin = 0\nmax = 100\n[[objective]]\nname = \"y\"\nunit = \"1\"\n\
         goal = { maximize = { low = 0, high = 1 } }\n";
 
-    fn spec() -> CampaignSpec {
+    pub(in crate::counters) fn spec() -> CampaignSpec {
         CampaignSpec::parse("bakery.toml", CAMPAIGN, &Protocol::parse("bake.toml", PROTOCOL).unwrap()).unwrap()
     }
 

@@ -1,15 +1,20 @@
-//! Does a model know what it knows? Leave-one-out residuals in units of their predicted sd.
+//! Does a model know what it knows? Leave-one-out residuals in units of their predicted sd, and how earlier predictions fared.
 
 use crate::contract::{Calibration, CalibrationState, Trial, TrialOutcome};
 use crate::gp::LeaveOneOut;
 use crate::normal::quantile;
+
+/// Half the width of the central interval of a normal distribution that holds this share of it, standard deviations.
+fn half_width(share: f64) -> f64 {
+    quantile(0.5 + 0.5 * share)
+}
 
 /// Calibration from leave-one-out predictions.
 pub(crate) fn calibration(predictions: &[LeaveOneOut]) -> Calibration {
     let count = predictions.len() as f64;
     let z: Vec<f64> = predictions.iter().map(|one| (one.value - one.mean) / one.sd).collect();
     let inside = |level: f64| {
-        let limit = quantile(0.5 + 0.5 * level);
+        let limit = half_width(level);
         z.iter().filter(|z| z.abs() <= limit).count() as f64 / count
     };
     let sd_of_z = (z.iter().map(|z| z * z).sum::<f64>() / count).sqrt();
@@ -41,9 +46,8 @@ pub(crate) fn calibration(predictions: &[LeaveOneOut]) -> Calibration {
     }
 }
 
-/// Share of the measurements that an interval of [`LIMIT`] standard deviations is to hold, as a normal distribution would.
+/// Share of the measurements that the intervals are to hold.
 const WANTED: f64 = 0.9;
-const LIMIT: f64 = 1.644_853_6;
 /// What a miss adds to the logarithm of the factor in all: a quarter, so that nine hits undo it.
 const STEP: f64 = 0.25;
 
@@ -53,11 +57,12 @@ const STEP: f64 = 0.25;
 ///
 /// A model cannot find this out from its own data: it was fitted to them, and it picked the points that it thinks best of.
 pub fn widening(objective: &str, trials: &[Trial]) -> f64 {
+    let limit = half_width(WANTED);
     let hits = trials.iter().filter_map(|trial| {
         let TrialOutcome::Valid(observation) = &trial.outcome else { return None };
         let expected = trial.expected.iter().find(|one| one.objective == objective)?;
         let measured = observation.values.get(objective)?;
-        Some((measured.value - expected.mean).abs() <= LIMIT * expected.sd.hypot(measured.sd))
+        Some((measured.value - expected.mean).abs() <= limit * expected.sd.hypot(measured.sd))
     });
     hits.fold(0.0_f64, |log, hit| (log + STEP * if hit { WANTED - 1.0 } else { WANTED }).max(0.0)).exp()
 }
@@ -101,7 +106,7 @@ mod tests {
         }
         let held = |trial: &&Trial| {
             let TrialOutcome::Valid(observation) = &trial.outcome else { return false };
-            observation.values["gap"].value.abs() <= LIMIT * trial.expected[0].sd
+            observation.values["gap"].value.abs() <= half_width(WANTED) * trial.expected[0].sd
         };
         (trials[200..].iter().filter(held).count() as f64 / 200.0, widening("gap", &trials))
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ppu_core::design::CandidateError;
 use ppu_core::{Candidate, DesignSpace, Goal, Objective};
 
-use crate::contract::{Ask, OptimizerError, Trial, TrialOutcome};
+use crate::contract::{Ask, OptimizerError, Prediction, Trial, TrialOutcome};
 
 /// A realised point may lie outside the space by this share of a range; a balance is not a set point.
 const OUTSIDE: f64 = 0.1;
@@ -94,9 +94,17 @@ pub(crate) fn ask(space: &DesignSpace, ask: &Ask<'_>) -> Result<(), OptimizerErr
 fn trial(space: &DesignSpace, trial: &Trial) -> Result<(), OptimizerError> {
     realised(space, &trial.candidate)
         .map_err(|source| OptimizerError::Candidate { subject: format!("trial `{}`", trial.id), source })?;
+    let bad = |what: &str, value| OptimizerError::BadValue { trial: trial.id.clone(), what: what.into(), value };
+    for Prediction { objective, mean, sd } in &trial.expected {
+        if !mean.is_finite() {
+            return Err(bad(&format!("what was expected of {objective}"), *mean));
+        }
+        if !(*sd >= 0.0 && sd.is_finite()) {
+            return Err(bad(&format!("the uncertainty expected of {objective}"), *sd));
+        }
+    }
     let TrialOutcome::Valid(observation) = &trial.outcome else { return Ok(()) };
     for (name, measured) in &observation.values {
-        let bad = |what: &str, value| OptimizerError::BadValue { trial: trial.id.clone(), what: what.into(), value };
         if !measured.value.is_finite() {
             return Err(bad(name, measured.value));
         }

@@ -10,7 +10,8 @@ use ppu_core::objective::score;
 use ppu_core::{Candidate, DesignSpace, Goal, Measured, Objective, Observation, Parameter, Unit};
 use ppu_optimizer::normal::quantile;
 use ppu_optimizer::{
-    Ask, Optimizer, OptimizerError, Phase, PriorMean, Proposal, ScoredCandidate, Source, Trial, TrialOutcome,
+    Ask, Optimizer, OptimizerError, Phase, Prediction, PriorMean, Proposal, ScoredCandidate, Source, Trial,
+    TrialOutcome,
 };
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
@@ -357,6 +358,11 @@ fn hostile_questions_are_refused_by_name_or_answered() {
     }
     let error = optimizer.suggest(&ask(&nan, 0)).unwrap_err();
     assert!(error.to_string().contains("`T-0002`: band_gap"), "{error}");
+
+    let mut unsure = good.clone();
+    unsure[4].expected = vec![Prediction { objective: "band_gap".into(), mean: 1.7, sd: f64::NAN }];
+    let error = optimizer.suggest(&ask(&unsure, 0)).unwrap_err();
+    assert!(error.to_string().contains("`T-0004`: the uncertainty expected of band_gap"), "{error}");
 
     let mut twice = good.clone();
     twice[3].id = "T-0001".into();

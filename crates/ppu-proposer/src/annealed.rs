@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ppu_core::{Candidate, DesignSpace};
 use ppu_twin::{Corrections, Fidelity, Tracking, Twin};
-use rand::{Rng, RngExt, SeedableRng};
+use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
 use crate::anneal::InformationBudget;
@@ -13,7 +13,7 @@ use crate::contract::{
     Refusal,
 };
 use crate::prior::{PriorProposer, draw, key};
-use crate::smc::{Energy, Landscape, Population, Schedule, anneal, spread, start};
+use crate::smc::{Energy, Landscape, Population, Schedule, anneal, races, spread, start};
 use crate::utility::Utility;
 
 /// How the prior is tilted, and when the result is withheld.
@@ -221,15 +221,11 @@ impl AnnealedProposer<'_> {
             }
         }
         let total: f64 = weights.values().map(|(_, weight)| weight).sum();
-        // Exponential races: the first to ring are a weighted draw without replacement (Efraimidis and Spirakis 2006).
-        let mut races: Vec<(f64, Candidate, f64)> = weights
-            .into_values()
-            .map(|(candidate, weight)| (-(1.0 - rng.random::<f64>()).ln() / weight, candidate, weight / total))
-            .collect();
-        races.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let first = races(weights.into_values(), rng).into_iter().take(wanted);
         let beta = populations[0].beta;
-        let offered = races.into_iter().take(wanted).filter_map(|(_, candidate, weight)| {
+        let offered = first.filter_map(|(_, candidate, weight)| {
             let (evaluation, score) = utility.score(&candidate).ok()?;
+            let weight = weight / total;
             let provenance = ProposalProvenance {
                 proposer: self.name().into(),
                 seed: condition.seed,

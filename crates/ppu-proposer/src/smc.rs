@@ -149,6 +149,15 @@ impl Annealable for UnitCube<'_> {
     }
 }
 
+/// Exponential races of weighted entrants, each with when it rings and its weight, first come first: the first n are a draw
+/// without replacement (Efraimidis and Spirakis 2006). Weights are positive.
+pub(crate) fn races<T>(entrants: impl Iterator<Item = (T, f64)>, rng: &mut ChaCha12Rng) -> Vec<(f64, T, f64)> {
+    let rings = |(one, weight)| (-(1.0 - rng.random::<f64>()).ln() / weight, one, weight);
+    let mut races: Vec<(f64, T, f64)> = entrants.map(rings).collect();
+    races.sort_by(|a, b| a.0.total_cmp(&b.0));
+    races
+}
+
 /// Standard deviation.
 pub(crate) fn spread(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let count = values.clone().count().max(1) as f64;

@@ -73,15 +73,17 @@ fn a_taught_flow_proposes_better_candidates_with_a_normalised_density() {
 }
 
 #[test]
-fn mixtures_are_kept_and_their_density_is_no_more_than_relative() {
+fn mixtures_are_kept_and_the_density_is_known_only_without_a_flow() {
     let space = mixed();
     let proposer = FlowProposer::learn(&space, &taught(&space, 120), &small(), 3).unwrap();
     let condition = Condition { space: &space, objectives: &[], seed: 1, round: 0 };
     let offer = proposer.sample(60, &condition, &mut rng(4, 0)).unwrap();
     for one in &offer.offered {
         space.check(&one.candidate).unwrap();
-        assert!(matches!(one.log_q, LogDensity::UpToConstant(_)));
+        assert_eq!(one.log_q, LogDensity::Unknown);
     }
+    let young = FlowProposer::learn(&space, &taught(&space, 20), &small(), 3).unwrap();
+    assert_eq!(young.log_q(&space, &[0.2, 0.3]), LogDensity::UpToConstant(0.0));
 }
 
 #[test]

@@ -21,7 +21,7 @@ const ATTEMPTS: usize = 1000;
 const DEFENCE: f64 = 0.1;
 
 /// Draws from (1 − e) · flow + e · prior, in the unit coordinates of the free parameters. The flow lives on their logits, so
-/// that it stays within the box; what a mixture forbids is drawn again, and the density is then known up to a constant.
+/// that it stays within the box; what a mixture forbids is drawn again, and the density is then not known.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlowProposer {
     flow: Option<Flow>,
@@ -82,18 +82,21 @@ impl FlowProposer {
     }
 
     /// ln q at unit coordinates, with respect to Lebesgue measure there. Exact where nothing is rounded and no mixture forbids
-    /// a part of the box.
+    /// a part of the box. Where one does, flow and prior lose different shares of their mass, and the sum is not known.
     pub fn log_q(&self, space: &DesignSpace, unit: &[f64]) -> LogDensity {
-        let flow = self.flow.as_ref().map_or(1.0, |flow| {
-            let z: Vec<f64> = unit.iter().copied().map(logit).collect();
-            // |dz/du| = 1 / (u (1 − u)) in every coordinate.
-            let volume: f64 = z.iter().map(|z| expit(*z)).map(|u| -(u * (1.0 - u)).ln()).sum();
-            (flow.log_density(&z) + volume).exp()
-        });
-        let share = if self.flow.is_some() { DEFENCE } else { 1.0 };
-        let value = ((1.0 - share) * flow + share).ln();
         let rounded = space.free().any(|parameter| parameter.resolution > 0.0);
-        if rounded || !space.mixtures.is_empty() { LogDensity::UpToConstant(value) } else { LogDensity::Exact(value) }
+        let Some(flow) = &self.flow else {
+            let relative = rounded || !space.mixtures.is_empty();
+            return if relative { LogDensity::UpToConstant(0.0) } else { LogDensity::Exact(0.0) };
+        };
+        if !space.mixtures.is_empty() {
+            return LogDensity::Unknown;
+        }
+        let z: Vec<f64> = unit.iter().copied().map(logit).collect();
+        // |dz/du| = 1 / (u (1 − u)) in every coordinate.
+        let volume: f64 = z.iter().map(|z| expit(*z)).map(|u| -(u * (1.0 - u)).ln()).sum();
+        let value = ((1.0 - DEFENCE) * (flow.log_density(&z) + volume).exp() + DEFENCE).ln();
+        if rounded { LogDensity::UpToConstant(value) } else { LogDensity::Exact(value) }
     }
 }
 

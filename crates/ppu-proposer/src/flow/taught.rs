@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ppu_core::objective::score;
 use ppu_core::{ArtifactHash, Candidate};
 use ppu_optimizer::{Trial, TrialOutcome};
-use rand::{Rng, RngExt};
+use rand::Rng;
 use rand_chacha::ChaCha12Rng;
 use serde::{Deserialize, Serialize};
 
@@ -20,7 +20,7 @@ use crate::contract::{
     BudgetLimit, Condition, LogDensity, Offer, Offered, ProposalProvenance, ProposeError, Proposer, Refusal,
 };
 use crate::prior::key;
-use crate::smc::spread;
+use crate::smc::{races, spread};
 use crate::utility::Utility;
 
 /// Draws from the flow in a round: twice what is offered and more, so that the tilt has something to choose from.
@@ -225,14 +225,10 @@ impl Pool {
     }
 }
 
-/// A weighted sample without replacement whose new weights sum to 1 and still estimate sums over all: exponential races
-/// (Efraimidis and Spirakis 2006); whoever rings before the first that is left out, at τ, did so with probability
+/// A weighted sample without replacement whose new weights sum to 1 and still estimate sums over all: in a race whoever rings before the first that is left out, at τ, did so with probability
 /// 1 − exp(−wτ), by which its weight is divided (Cohen and Kaplan 2007).
 fn without_replacement<T>(weighted: Vec<(T, f64)>, count: usize, rng: &mut ChaCha12Rng) -> Vec<(T, f64)> {
-    let positive = weighted.into_iter().filter(|(_, weight)| *weight > 0.0);
-    let mut races: Vec<(f64, T, f64)> =
-        positive.map(|(one, weight)| (-(1.0 - rng.random::<f64>()).ln() / weight, one, weight)).collect();
-    races.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut races = races(weighted.into_iter().filter(|(_, weight)| *weight > 0.0), rng);
     let threshold = races.get(count).map_or(f64::INFINITY, |(rings, _, _)| *rings);
     races.truncate(count);
     let mut chosen: Vec<(T, f64)> =

@@ -1,5 +1,5 @@
 //! `cargo xtask bench proposer --data DIR`: annealing against exact sums, closed loops against the replay of Perov-5 and in
-//! the demo's world, and the universal potential. `--seeds` is the number of campaigns of every policy.
+//! the demo's world, the model of crystals, and the universal potential. `--seeds` is the number of campaigns of every policy.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -42,6 +42,11 @@ pub(super) fn run(bench: &Bench<'_>) -> anyhow::Result<Vec<Bar>> {
     let mut command = Command::new(lines::example(bench, "firmware-sim", "film_loop")?);
     command.args(["--seeds", &bench.arguments.seeds.to_string()]);
     bars.extend(lines::bars(command, "film_loop")?);
+    if let Some(data) = &bench.arguments.data {
+        let mut command = Command::new(lines::example(bench, "ppu-wyckoff", "wyckoff_bench")?);
+        command.arg("--data").arg(data);
+        bars.extend(lines::bars(command, "wyckoff_bench")?);
+    }
     if let Some(weights) = weights {
         bars.extend(potential(bench, &weights)?);
     }

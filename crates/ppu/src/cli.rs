@@ -80,7 +80,7 @@ pub(crate) enum Verb {
     /// Analyses an absorption or emission spectrum.
     #[command(subcommand)]
     Spectrum(spectrum::SpectrumVerb),
-    /// Energies of crystal structures by a universal potential, and its weights.
+    /// What rules say of compositions; energies of crystals by a universal potential; new crystals.
     #[command(subcommand)]
     Twin(twin::TwinVerb),
     /// Runs the scheduler process.

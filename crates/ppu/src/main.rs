@@ -14,6 +14,7 @@ mod invent;
 mod journal;
 mod progress;
 mod roles;
+mod rules;
 mod spectrum;
 mod supervisor;
 mod twin;

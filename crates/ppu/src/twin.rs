@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::converge::{self, ConvergeArguments};
 use crate::exit;
 use crate::invent::{self, InventArguments};
+use crate::rules::{self, RulesArguments};
 
 /// The wheel of the package chgnet 0.4.2 on PyPI, which holds the published weights.
 const WHEEL: &str = "https://files.pythonhosted.org/packages/70/43/\
@@ -23,7 +24,7 @@ const WHEEL_SHA256: &str = "f60a3ed0dacc4657c511807eb1de44e12654e54d8f5a0cc483d1
 /// Name of the licence notice that stays beside the weights.
 const LICENCE_FILE: &str = "LICENCE-chgnet.txt";
 
-/// The digital twin's atomistic level.
+/// Levels of the digital twin for compositions and crystals.
 #[derive(Debug, Subcommand)]
 pub(crate) enum TwinVerb {
     /// Gets the published weights of the potential and converts them; the only command of ppu that uses the internet.
@@ -35,6 +36,8 @@ pub(crate) enum TwinVerb {
         #[arg(long, default_value = "ppu-weights", env = "PPU_WEIGHTS")]
         to: PathBuf,
     },
+    /// What charges, radii and bans say of compositions; needs no weights.
+    Rules(RulesArguments),
     /// Energies of crystal structures; ordered ones, as they stand or relaxed within their symmetry.
     Evaluate(EvaluateArguments),
     /// Draws new crystals from the shipped model of Wyckoff positions and writes them as CIF files.
@@ -82,6 +85,7 @@ impl From<HeadName> for Head {
 pub(crate) async fn run(verb: TwinVerb) -> anyhow::Result<u8> {
     match verb {
         TwinVerb::Fetch { from, to } => fetch(from.as_deref(), &to),
+        TwinVerb::Rules(arguments) => rules::run(&arguments),
         TwinVerb::Evaluate(arguments) => evaluate(&arguments),
         TwinVerb::Invent(arguments) => invent::run(&arguments),
         TwinVerb::Converge(arguments) => converge::run(arguments).await,

@@ -1,6 +1,11 @@
 //! Lab trials to the goal in the demo's world: the optimizer alone, with twin and proposer, and with a twin made to lie. The
 //! world stands in one process with the production proposer, twin, optimizer and analysis; films are made one batch after
-//! another. `film_loop [--seeds N] [--trials N] [--first SEED] [--arms NAME,NAME]` (of alone, twin, flow, reversed, shuffled)
+//! another.
+//!
+//! A best score by measured values owes part of itself to luck: films made alike differ. Beside it stands what each campaign would
+//! recommend after so many trials, made anew several times.
+//!
+//! `film_loop [--seeds N] [--trials N] [--first SEED] [--arms NAME,NAME]` (of alone, twin, flow, reversed, shuffled)
 //! prints one line of JSON a bar; progress goes to standard error. `cargo xtask bench proposer` builds and runs it.
 #![allow(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -13,6 +18,7 @@ use firmware_sim::world::WorldConfig;
 use ppu_core::campaign::{CampaignSpec, Generator};
 use ppu_core::objective::score;
 use ppu_core::protocol::Protocol;
+use ppu_core::{Candidate, Observation};
 use ppu_optimizer::{Trial, TrialOutcome};
 use ppu_proposer::Guided;
 use ppu_twin::{Fidelity, FilmTwin, Twin};
@@ -25,6 +31,8 @@ type Problem = String;
 
 const WORLD: &str = include_str!("../../../config/worlds/perovskite.toml");
 const CAMPAIGN: &str = include_str!("../../../config/campaigns/wide_gap_perovskite.toml");
+/// Films that are made of what a campaign recommends.
+const ANEW: u32 = 8;
 const PROTOCOL: &str = include_str!("../../../config/protocols/drop_cast_film.toml");
 
 /// Who guides a campaign.
@@ -53,6 +61,16 @@ struct Settings {
     arms: Vec<(Arm, &'static str)>,
 }
 
+/// How a campaign went.
+struct Run {
+    /// The best score by measured values after every trial. A film without all values counts as none.
+    best: Vec<f64>,
+    /// By how many standard deviations each prediction was missed.
+    errors: Vec<f64>,
+    /// Mean score of films made anew of the candidate with the highest expected score, after each of [`budgets`].
+    recommended: Vec<f64>,
+}
+
 fn main() -> Result<(), Problem> {
     let arms = ARMS.map(|(arm, _, title)| (arm, title)).to_vec();
     let mut settings = Settings { seeds: 20, first: 1, trials: 24, arms };
@@ -75,28 +93,28 @@ fn main() -> Result<(), Problem> {
     let protocol = Protocol::parse("drop_cast_film.toml", PROTOCOL).map_err(|error| error.to_string())?;
     let spec =
         CampaignSpec::parse("wide_gap_perovskite.toml", CAMPAIGN, &protocol).map_err(|error| error.to_string())?;
-    let mut scores: Vec<Vec<Vec<f64>>> = vec![Vec::new(); settings.arms.len()];
-    let mut honesty: Vec<Vec<f64>> = vec![Vec::new(); settings.arms.len()];
+    let mut runs: Vec<Vec<Run>> = settings.arms.iter().map(|_| Vec::new()).collect();
     for seed in settings.first..settings.first + settings.seeds {
-        for (((arm, name), all), honest) in settings.arms.iter().zip(&mut scores).zip(&mut honesty) {
+        for ((arm, name), all) in settings.arms.iter().zip(&mut runs) {
             let started = Instant::now();
-            let (best, errors) = campaign(*arm, &world, &spec, &settings, seed)?;
-            honest.extend(errors);
-            let at = |trials: usize| best[trials.min(best.len()) - 1];
+            let run = campaign(*arm, &world, &spec, &settings, seed)?;
+            let at = |trials: usize| run.best[trials.min(run.best.len()) - 1];
             eprintln!(
-                "seed {seed}, {name}: best {:.3} after 8, {:.3} after 12, {:.3} after 24, {:.3} after {} ({:.1} s)",
+                "seed {seed}, {name}: best {:.3} after 8, {:.3} after 12, {:.3} after 24, {:.3} after {}; recommended {:.3?} ({:.1} s)",
                 at(8),
                 at(12),
                 at(24),
                 at(settings.trials),
                 settings.trials,
+                run.recommended,
                 started.elapsed().as_secs_f64()
             );
-            all.push(best);
+            all.push(run);
         }
     }
-    report(&spec, &settings.arms, &scores);
-    calibration(&settings.arms, &honesty);
+    report(&spec, &settings.arms, &runs);
+    recommended(&spec, &settings.arms, &runs);
+    calibration(&settings.arms, &runs);
     Ok(())
 }
 
@@ -124,15 +142,13 @@ fn world() -> Result<WorldConfig, Problem> {
     Ok(world)
 }
 
-/// The best score after every trial, by measured values, and by how many standard deviations each prediction was missed. A film
-/// without all values counts as none.
 fn campaign(
     arm: Arm,
     world: &WorldConfig,
     spec: &CampaignSpec,
     settings: &Settings,
     seed: u64,
-) -> Result<(Vec<f64>, Vec<f64>), Problem> {
+) -> Result<Run, Problem> {
     let mut lab = Lab::new(world, seed)?;
     let twin = FilmTwin::new(spec.fixed.clone());
     let flipped = Liar::reversed(&twin, &spec.space);
@@ -151,15 +167,23 @@ fn campaign(
         twin: twin.map(|twin| (twin, Fidelity::Process)),
         opinions: &[],
     };
-    let (mut trials, mut best, mut round, mut errors) = (Vec::<Trial>::new(), Vec::new(), 0, Vec::new());
-    while trials.len() < settings.trials {
-        let count = (spec.batch as usize).min(settings.trials - trials.len());
+    let mut run = Run { best: Vec::new(), errors: Vec::new(), recommended: Vec::new() };
+    let (mut trials, mut round) = (Vec::<Trial>::new(), 0);
+    loop {
+        let count = (spec.batch as usize).min(settings.trials - trials.len()).max(1);
         let guidance = guided.suggest(&trials, &[], round, count).map_err(|error| format!("{error:?}"))?;
+        if budgets(spec).contains(&trials.len()) {
+            let incumbent = guidance.proposal.incumbent.as_ref().map(|incumbent| &incumbent.candidate);
+            run.recommended.push(incumbent.map_or(Ok(0.0), |candidate| anew(world, spec, seed, candidate))?);
+        }
+        if trials.len() >= settings.trials {
+            return Ok(run);
+        }
         for (pick, expected) in guidance.proposal.picks.iter().zip(guidance.expected) {
             let observation = lab.run(&pick.candidate)?;
-            let reached = observation.complete(&spec.objectives).map_or(0.0, |values| score(&spec.objectives, &values));
-            best.push(best.last().copied().unwrap_or(0.0_f64).max(reached));
-            errors.extend(expected.iter().filter_map(|said| {
+            let reached = worth(spec, &observation);
+            run.best.push(run.best.last().copied().unwrap_or(0.0_f64).max(reached));
+            run.errors.extend(expected.iter().filter_map(|said| {
                 let measured = observation.values.get(&said.objective)?;
                 Some((measured.value - said.mean) / said.sd.hypot(measured.sd))
             }));
@@ -169,7 +193,17 @@ fn campaign(
         }
         round += 1;
     }
-    Ok((best, errors))
+}
+
+fn worth(spec: &CampaignSpec, observation: &Observation) -> f64 {
+    observation.complete(&spec.objectives).map_or(0.0, |values| score(&spec.objectives, &values))
+}
+
+/// Mean score of [`ANEW`] films of a candidate in a world of the same truth.
+fn anew(world: &WorldConfig, spec: &CampaignSpec, seed: u64, candidate: &Candidate) -> Result<f64, Problem> {
+    let mut lab = Lab::new(world, seed)?;
+    let scores = (0..ANEW).map(|_| Ok(worth(spec, &lab.run(candidate)?)));
+    Ok(scores.sum::<Result<f64, Problem>>()? / f64::from(ANEW))
 }
 
 fn median(values: &mut [f64]) -> f64 {
@@ -184,14 +218,15 @@ fn budgets(spec: &CampaignSpec) -> [usize; 3] {
     [whole / 3, whole / 2, whole]
 }
 
-fn report(spec: &CampaignSpec, arms: &[(Arm, &str)], scores: &[Vec<Vec<f64>>]) {
-    let trials = scores[0][0].len();
+fn report(spec: &CampaignSpec, arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
+    let trials = runs[0][0].best.len();
     for budget in budgets(spec).into_iter().filter(|budget| *budget <= trials) {
-        let goal = median(&mut scores[0].iter().map(|best| best[budget - 1]).collect::<Vec<_>>());
+        let goal = median(&mut runs[0].iter().map(|run| run.best[budget - 1]).collect::<Vec<_>>());
         // A campaign that never gets there counts as one that would take one trial more than it had.
-        let needed = |best: &Vec<f64>| (best.iter().position(|score| *score >= goal).unwrap_or(best.len()) + 1) as f64;
-        let alone = median(&mut scores[0].iter().map(needed).collect::<Vec<_>>());
-        for ((which, name), all) in arms.iter().zip(scores) {
+        let needed =
+            |Run { best, .. }: &Run| (best.iter().position(|score| *score >= goal).unwrap_or(best.len()) + 1) as f64;
+        let alone = median(&mut runs[0].iter().map(needed).collect::<Vec<_>>());
+        for ((which, name), all) in arms.iter().zip(runs) {
             let mut needed: Vec<f64> = all.iter().map(needed).collect();
             let value = median(&mut needed);
             let quartile = |q: f64| needed[((needed.len() - 1) as f64 * q).round() as usize];
@@ -214,9 +249,38 @@ fn report(spec: &CampaignSpec, arms: &[(Arm, &str)], scores: &[Vec<Vec<f64>>]) {
     }
 }
 
+/// What the campaigns would recommend, as [`Run::recommended`] says: with a twin after half the trials beside the optimizer alone
+/// after all of them.
+fn recommended(spec: &CampaignSpec, arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
+    let budgets = budgets(spec);
+    let reached = runs[0].iter().map(|run| run.recommended.len()).min().unwrap_or(0);
+    let after = |all: &[Run], at: usize| median(&mut all.iter().map(|run| run.recommended[at]).collect::<Vec<_>>());
+    for ((which, name), all) in arms.iter().zip(runs) {
+        for (at, budget) in budgets.iter().enumerate().take(reached) {
+            let value = after(all, at);
+            let full = (reached == budgets.len()).then(|| after(&runs[0], budgets.len() - 1));
+            let halved = matches!(which, Arm::Twin | Arm::Flow) && 2 * budget == budgets[budgets.len() - 1];
+            let (target, peer) = match full {
+                Some(full) if halved => ("at least that of the optimizer alone after twice as many", Some(full)),
+                _ => ("a yardstick", None),
+            };
+            let bar = format!(
+                "demo world, {name}: mean score of {ANEW} films made anew of what it recommends after {budget} trials (median of {} seeds)",
+                all.len()
+            );
+            println!(
+                "{{\"bar\":{bar:?},\"value\":{value:.4},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"optimizer alone\",\"peer_value\":{},\"holds\":{}}}",
+                peer.map_or("null".to_owned(), |peer| format!("{peer:.4}")),
+                peer.is_none_or(|peer| value >= peer)
+            );
+        }
+    }
+}
+
 /// Shares of the measurements within the central 50 % and 90 % of what was predicted before each trial.
-fn calibration(arms: &[(Arm, &str)], honesty: &[Vec<f64>]) {
-    for ((_, name), errors) in arms.iter().zip(honesty) {
+fn calibration(arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
+    for ((_, name), all) in arms.iter().zip(runs) {
+        let errors: Vec<f64> = all.iter().flat_map(|run| run.errors.iter().copied()).collect();
         for (percent, limit) in [(50, 0.674), (90, 1.645)] {
             let value = errors.iter().filter(|z| z.abs() <= limit).count() as f64 / errors.len() as f64;
             let wanted = f64::from(percent) / 100.0;

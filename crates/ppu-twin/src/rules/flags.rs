@@ -3,13 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::charge::Charges;
-use super::elements::{Element, Ion, RadiusPolicy};
+use super::elements::{Element, Ion};
 use super::formula::Formula;
-
-/// Radii that differ by less than this share mix on one site: the 15 % of Hume-Rothery and Goldschmidt.
-const ALIKE: f64 = 0.15;
-/// Coordination in which cations are compared.
-const COMPARED: u8 = 6;
+use super::mixing::{Solubility, mixing};
 
 /// A caution. None of them excludes a candidate; bans do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,11 +50,7 @@ pub fn flags(formula: &Formula, charges: &Charges) -> Vec<Flag> {
 }
 
 fn alike(one: Ion, other: Ion) -> bool {
-    let radius = |ion: Ion| ion.radius(COMPARED, RadiusPolicy::NearestCoordination).map(|radius| radius.pm);
-    match (radius(one), radius(other)) {
-        (Some(a), Some(b)) => one.charge.abs_diff(other.charge) <= 1 && (a - b).abs() < ALIKE * a.max(b),
-        _ => false,
-    }
+    mixing(one, other).is_some_and(|found| found.solubility == Solubility::Complete)
 }
 
 #[cfg(test)]

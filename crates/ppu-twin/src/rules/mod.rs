@@ -7,6 +7,7 @@ mod elements;
 mod flags;
 mod formula;
 mod inventory;
+mod mixing;
 mod perovskite;
 mod tables;
 
@@ -15,4 +16,5 @@ pub use elements::{Element, Ion, Radius, RadiusPolicy, UnknownElement};
 pub use flags::{Flag, flags};
 pub use formula::{Formula, FormulaError};
 pub use inventory::{Inventory, InventoryRefusal, Precursor};
+pub use mixing::{Mixing, Solubility, mixing};
 pub use perovskite::{PerovskiteFactors, PerovskiteRefusal, TAU_LIMIT, perovskite_factors};

@@ -118,8 +118,8 @@ impl Guided<'_> {
         let offered: Vec<Candidate> = known.offer.offered.iter().map(|one| one.candidate.clone()).collect();
         let judge = |opinion: &Opinion| opinion.judge(self.objectives, trials, &offered);
         let heard: Vec<Heard> = self.opinions.iter().map(judge).collect();
-        let (corrections, opinions) = (&known.corrections, self.opinions);
-        let panel = Panel { twin: &trusted, corrections, opinions, heard: &heard };
+        let own: (&dyn Twin, Fidelity, &Corrections) = (&trusted, fidelity, &known.corrections);
+        let panel = Panel::new(own, (self.opinions, &heard), self.space, trials);
         let none = Corrections::none();
         let screened = screen(&known.offer.offered, &panel, fidelity, &none, self.objectives, SCREENED);
         let prior = TwinPrior { twin, fidelity, objectives: self.objectives };

@@ -11,6 +11,7 @@ pub mod anneal;
 mod annealed;
 mod contract;
 pub mod crystal;
+mod delta;
 pub mod flow;
 mod guided;
 mod opinion;

@@ -3,10 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ppu_core::{Candidate, Objective};
+use ppu_core::{Candidate, DesignSpace, Objective};
 use ppu_optimizer::{Trial, TrialOutcome};
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, TableTwin, Tracking, Twin, TwinRefusal};
 
+use crate::delta::Delta;
 use crate::smc::spread;
 
 /// What a model said of the candidates of a round.
@@ -67,22 +68,41 @@ pub(crate) fn pairs(twin: &dyn Twin, fidelity: Fidelity, observable: &str, trial
     trials.iter().filter_map(pair).collect()
 }
 
-/// The twin of this lab and the models beside it as one twin whose predictions are corrected already: for each observable
-/// the one with the smallest error speaks.
+/// The twin of this lab and the models beside it as one twin whose predictions are corrected already, their errors over the
+/// design too where these are proven: for each observable the one with the smallest error speaks.
 pub(crate) struct Panel<'a> {
-    pub(crate) twin: &'a dyn Twin,
-    pub(crate) corrections: &'a Corrections,
-    pub(crate) opinions: &'a [Opinion],
-    pub(crate) heard: &'a [Heard],
+    space: &'a DesignSpace,
+    twin: &'a dyn Twin,
+    corrections: &'a Corrections,
+    delta: Delta,
+    others: Vec<(&'a Opinion, &'a Heard, Delta)>,
+}
+
+impl<'a> Panel<'a> {
+    pub(crate) fn new(
+        (twin, fidelity, corrections): (&'a dyn Twin, Fidelity, &'a Corrections),
+        (opinions, heard): (&'a [Opinion], &'a [Heard]),
+        space: &'a DesignSpace,
+        trials: &[Trial],
+    ) -> Panel<'a> {
+        let delta = Delta::learn(space, twin, fidelity, corrections, trials);
+        let other = |(opinion, heard): (&'a Opinion, &'a Heard)| {
+            (opinion, heard, Delta::learn(space, &opinion.answers, fidelity, &heard.corrections, trials))
+        };
+        Panel { space, twin, corrections, delta, others: opinions.iter().zip(heard).map(other).collect() }
+    }
 }
 
 impl Twin for Panel<'_> {
     /// Refused where the twin of this lab refuses; a model that does not answer is only not heard.
     fn evaluate(&self, candidate: &Candidate, fidelity: Fidelity) -> Result<Evaluation, TwinRefusal> {
         let mut evaluation = self.corrections.apply(&self.twin.evaluate(candidate, fidelity)?);
-        for (opinion, heard) in self.opinions.iter().zip(self.heard) {
+        self.delta.add(self.space, candidate, &mut evaluation);
+        for (opinion, heard, delta) in &self.others {
             let Ok(said) = opinion.answers.evaluate(candidate, fidelity) else { continue };
-            for (name, predicted) in heard.corrections.apply(&said).predictions {
+            let mut said = heard.corrections.apply(&said);
+            delta.add(self.space, candidate, &mut said);
+            for (name, predicted) in said.predictions {
                 let better = evaluation.predictions.get(&name).is_none_or(|known| predicted.sd < known.sd);
                 if better && heard.tracking.contains_key(&name) && !heard.dropped.contains(&name) {
                     evaluation.predictions.insert(name, predicted);
@@ -94,7 +114,7 @@ impl Twin for Panel<'_> {
 
     fn describe(&self, fidelity: Fidelity) -> FidelityDescription {
         let mut described = self.twin.describe(fidelity);
-        for (opinion, heard) in self.opinions.iter().zip(self.heard) {
+        for (opinion, heard, _) in &self.others {
             for observable in opinion.answers.describe(fidelity).observables {
                 let known = described.observables.iter().any(|known| known.name == observable.name);
                 if !known && heard.tracking.contains_key(&observable.name) && !heard.dropped.contains(&observable.name)

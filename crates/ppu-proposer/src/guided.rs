@@ -38,7 +38,7 @@ pub struct Guided<'a> {
     pub generator: Generator,
     /// The twin and its level; without one the optimizer is alone.
     pub twin: Option<(&'a dyn Twin, Fidelity)>,
-    /// Models that run elsewhere, asked about [`Guided::offered`] and about every candidate measured.
+    /// Models that run elsewhere, asked about [`Round::offered`] and about every candidate measured.
     pub opinions: &'a [Opinion],
 }
 
@@ -65,7 +65,12 @@ pub struct Guidance {
     pub expected: Vec<Vec<Prediction>>,
 }
 
+/// A round before its candidates are chosen; nothing without a twin.
+#[derive(Debug, Clone)]
+pub struct Round(Option<Learnt>);
+
 /// What is known of the twin in a round, and what the proposer offers with it.
+#[derive(Debug, Clone)]
 struct Learnt {
     corrections: Corrections,
     tracking: BTreeMap<String, Tracking>,
@@ -97,9 +102,34 @@ impl Guided<'_> {
         round: u32,
         count: usize,
     ) -> Result<Guidance, GuidedError> {
+        self.choose(self.begin(trials, round)?, trials, pending, round, count)
+    }
+
+    /// Begins a round: what the trials say of the twin, and what the proposer offers with it. Models that run elsewhere can
+    /// then be asked about what is offered.
+    ///
+    /// # Errors
+    /// [`GuidedError`] where the space is empty.
+    pub fn begin(&self, trials: &[Trial], round: u32) -> Result<Round, GuidedError> {
+        let learnt = self.twin.map(|(twin, fidelity)| self.learn(twin, fidelity, trials, round));
+        Ok(Round(learnt.transpose()?))
+    }
+
+    /// The next `count` candidates of a round that was begun with the same trials.
+    ///
+    /// # Errors
+    /// [`GuidedError`] where the optimizer refuses the question.
+    pub fn choose(
+        &self,
+        begun: Round,
+        trials: &[Trial],
+        pending: &[Candidate],
+        round: u32,
+        count: usize,
+    ) -> Result<Guidance, GuidedError> {
         let optimizer = Optimizer::new(self.space.clone(), self.objectives.to_vec(), self.seed)?;
         let ask = Ask { trials, pending, pool: &[], batch: count, step: u64::from(round), prior: None };
-        let Some((twin, fidelity)) = self.twin else {
+        let (Some((twin, fidelity)), Some(known)) = (self.twin, begun.0) else {
             let proposal = optimizer.suggest(&ask)?;
             return Ok(Guidance {
                 expected: proposal.picks.iter().map(|pick| pick.predicted.clone()).collect(),
@@ -113,7 +143,6 @@ impl Guided<'_> {
                 heard: Vec::new(),
             });
         };
-        let known = self.learn(twin, fidelity, trials, round)?;
         let trusted = Trusted { twin, dropped: &known.dropped };
         let offered: Vec<Candidate> = known.offer.offered.iter().map(|one| one.candidate.clone()).collect();
         let judge = |opinion: &Opinion| opinion.judge(self.objectives, trials, &offered);
@@ -140,17 +169,6 @@ impl Guided<'_> {
         let refused = screened.refused.values().sum();
         let Learnt { corrections, tracking, dropped, offer, flow } = known;
         Ok(Guidance { proposal, offer: Some(offer), flow, refused, corrections, tracking, dropped, heard, expected })
-    }
-
-    /// The candidates that [`Guided::suggest`] will screen in this round, for models that run elsewhere to be asked about;
-    /// none without a twin.
-    ///
-    /// # Errors
-    /// [`GuidedError`] where the space is empty.
-    pub fn offered(&self, trials: &[Trial], round: u32) -> Result<Vec<Candidate>, GuidedError> {
-        let Some((twin, fidelity)) = self.twin else { return Ok(Vec::new()) };
-        let known = self.learn(twin, fidelity, trials, round)?;
-        Ok(known.offer.offered.into_iter().map(|one| one.candidate).collect())
     }
 
     /// What the trials say of the twin, and what the proposer offers with it.
@@ -200,6 +218,13 @@ impl Guided<'_> {
             (declared.name.clone(), Tracking::of(declared.prior_correlation, &pairs, spread))
         };
         Ok(wanted.map(record).collect())
+    }
+}
+
+impl Round {
+    /// The candidates that will be screened, for models that run elsewhere to be asked about.
+    pub fn offered(&self) -> impl Iterator<Item = &Candidate> {
+        self.0.iter().flat_map(|known| known.offer.offered.iter().map(|one| &one.candidate))
     }
 }
 

@@ -25,7 +25,7 @@ pub use contract::{
     BudgetLimit, Condition, Diagnostics, LogDensity, Offer, Offered, ProposalProvenance, ProposeError, Proposer,
     Refusal, rng,
 };
-pub use guided::{Guidance, Guided, GuidedError};
+pub use guided::{Guidance, Guided, GuidedError, Round};
 pub use opinion::{Heard, Opinion};
 pub use prior::PriorProposer;
 pub use screen::{Screened, TwinPrior, screen};

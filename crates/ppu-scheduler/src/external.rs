@@ -53,11 +53,14 @@ pub(crate) async fn choose(
 ) -> Result<Proposal, String> {
     let fixed = state.campaigns.get(campaign).map(|known| known.spec.fixed.clone()).unwrap_or_default();
     let asks = state.campaigns.get(campaign).is_some_and(|known| known.spec.strategy == Strategy::Optimizer);
-    let (mut opinions, mut missing) = (Vec::new(), Vec::new());
+    let clock = Arc::clone(handle.host());
+    let seconds = move || clock.boot_ns() as f64 * 1e-9;
+    let (mut begun, mut opinions, mut missing) = (None, Vec::new(), Vec::new());
     if asks && !twins.is_empty() {
-        let (known, of) = (Arc::clone(state), campaign.clone());
+        let (known, of, started) = (Arc::clone(state), campaign.clone(), seconds());
         let work = move || propose::questions(&known, &of, round);
-        let candidates = on_a_thread(&**handle.host(), work, "offering candidates").await?;
+        let (offered, candidates) = on_a_thread(&**handle.host(), work, "offering candidates").await?;
+        begun = Some((offered, seconds() - started));
         let answers = twins.iter().map(|twin| ask(twin, &candidates, &fixed));
         for (twin, answer) in twins.iter().zip(futures_util::future::join_all(answers).await) {
             match answer {
@@ -73,11 +76,10 @@ pub(crate) async fn choose(
             }
         }
     }
-    let (known, of, clock) = (Arc::clone(state), campaign.clone(), Arc::clone(handle.host()));
-    let seconds = move || clock.boot_ns() as f64 * 1e-9;
+    let (known, of) = (Arc::clone(state), campaign.clone());
     let work = move || {
-        let asked = Asked { opinions: &opinions, seconds: &seconds };
-        propose::propose(&known, &of, round, count, &asked)
+        let asked = Asked { begun, opinions: &opinions, seconds: &seconds };
+        propose::propose(&known, &of, round, count, asked)
     };
     let mut proposal = on_a_thread(&**handle.host(), work, "choosing candidates").await?;
     proposal.levels.extend(missing);

@@ -8,12 +8,14 @@ use ppu_engine::State;
 use ppu_engine::event::{LevelObservable, LevelReport, Proposal, ProposedTrial};
 use ppu_engine::lifecycle::TrialState;
 use ppu_optimizer::{Phase, Prediction, Suggestion, Trial, TrialOutcome};
-use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, ProposalProvenance, Proposer};
+use ppu_proposer::{Condition, Guidance, Guided, Heard, Opinion, PriorProposer, ProposalProvenance, Proposer, Round};
 use ppu_twin::{Fidelity, FilmTwin, Tracking};
 
 /// What a round knows besides the campaign's facts.
 pub(crate) struct Asked<'a> {
-    /// What models that run elsewhere said of the round's [`questions`].
+    /// The round, where it was begun for the sake of its [`questions`], and the seconds that this took.
+    pub(crate) begun: Option<(Round, f64)>,
+    /// What models that run elsewhere said of the questions.
     pub(crate) opinions: &'a [Opinion],
     /// The seconds since some moment, for the account of what the twin costs.
     pub(crate) seconds: &'a dyn Fn() -> f64,
@@ -25,7 +27,7 @@ pub(crate) fn propose(
     id: &CampaignId,
     round: u32,
     count: usize,
-    asked: &Asked<'_>,
+    asked: Asked<'_>,
 ) -> Result<Proposal, String> {
     let campaign = state.campaigns.get(id).ok_or_else(|| format!("there is no campaign {id}"))?;
     match campaign.spec.strategy {
@@ -80,13 +82,17 @@ fn optimized(
     spec: &CampaignSpec,
     round: u32,
     count: usize,
-    asked: &Asked<'_>,
+    asked: Asked<'_>,
 ) -> Result<Proposal, String> {
     let (started, (trials, pending)) = ((asked.seconds)(), history(state, id));
     let twin = FilmTwin::new(spec.fixed.clone());
     let guided = guided(spec, &twin, asked.opinions);
-    let found = guided.suggest(&trials, &pending, round, count).map_err(|error| full(&error))?;
-    let seconds = (asked.seconds)() - started;
+    let (begun, before) = match asked.begun {
+        Some(begun) => begun,
+        None => (guided.begin(&trials, round).map_err(|error| full(&error))?, 0.0),
+    };
+    let found = guided.choose(begun, &trials, &pending, round, count).map_err(|error| full(&error))?;
+    let seconds = before + (asked.seconds)() - started;
     let trials =
         found.proposal.picks.iter().zip(&found.expected).map(|(pick, expected)| proposed(&found, pick, expected));
     let mut levels = vec![own_level(&found, seconds)];
@@ -94,13 +100,15 @@ fn optimized(
     Ok(Proposal { trials: trials.collect(), note: note(&found), levels })
 }
 
-/// The candidates about which models that run elsewhere are to be asked: what is offered in a round, and what was tried.
-pub(crate) fn questions(state: &State, id: &CampaignId, round: u32) -> Result<Vec<Candidate>, String> {
+/// A round that has begun, and the candidates about which models that run elsewhere are to be asked: what is offered in it, and
+/// what was tried.
+pub(crate) fn questions(state: &State, id: &CampaignId, round: u32) -> Result<(Round, Vec<Candidate>), String> {
     let campaign = state.campaigns.get(id).ok_or_else(|| format!("there is no campaign {id}"))?;
     let (trials, _) = history(state, id);
     let twin = FilmTwin::new(campaign.spec.fixed.clone());
-    let offered = guided(&campaign.spec, &twin, &[]).offered(&trials, round).map_err(|error| full(&error))?;
-    Ok(offered.into_iter().chain(trials.into_iter().map(|trial| trial.candidate)).collect())
+    let begun = guided(&campaign.spec, &twin, &[]).begin(&trials, round).map_err(|error| full(&error))?;
+    let candidates = begun.offered().cloned().chain(trials.into_iter().map(|trial| trial.candidate)).collect();
+    Ok((begun, candidates))
 }
 
 fn guided<'a>(spec: &'a CampaignSpec, twin: &'a FilmTwin, opinions: &'a [Opinion]) -> Guided<'a> {

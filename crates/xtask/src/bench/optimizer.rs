@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::{Bar, Bench, lines};
 
 /// Parts that need no data. Memory and the large pool are read from the peak of a process, so each part is one.
-const PARTS: [&str; 19] = [
+const PARTS: [&str; 21] = [
     "branin",
     "hartmann",
     "hartmann-noisy",
@@ -30,6 +30,8 @@ const PARTS: [&str; 19] = [
     "fidelity-hartmann",
     "fidelity-borehole",
     "fidelity-misleading",
+    "fidelity-noisy",
+    "fidelity-front",
     "nehvi",
 ];
 /// Parts that replay data of `--data`.

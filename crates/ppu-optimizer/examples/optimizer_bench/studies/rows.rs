@@ -7,7 +7,7 @@ use ppu_optimizer::Study;
 use ppu_optimizer::multi::hypervolume;
 use ppu_optimizer::normal::quantile;
 use ppu_optimizer::space::{Constraint, Design, Parameter, Space};
-use ppu_optimizer::study::{Aim, Definition, Fidelity, Outcome, Pick, Reading, Told};
+use ppu_optimizer::study::{Aim, Definition, Fidelity, Outcome, Reading, Told, Wanted};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha12Rng;
 
@@ -41,7 +41,7 @@ const fn cheap(part: &'static str, measure: &'static str, less: bool, run: fn(u6
 }
 
 /// All rows.
-pub(crate) const ROWS: [Row; 14] = [
+pub(crate) const ROWS: [Row; 16] = [
     row(
         "heteroscedastic",
         "regret of the recommendation after 12 + 30, noise that grows, known variances",
@@ -73,6 +73,18 @@ pub(crate) const ROWS: [Row; 14] = [
         "share of the largest flow at cost 25, the cheap fidelity at 0.1",
         false,
         fidelity_borehole,
+    ),
+    cheap(
+        "fidelity-noisy",
+        "regret of the recommendation at cost 40, Hartmann6, sd 0.1 in the laboratory, the cheap fidelity at 0.1",
+        true,
+        fidelity_noisy,
+    ),
+    cheap(
+        "fidelity-front",
+        "share of the hypervolume at cost 30, ZDT1, the cheap fidelity at 0.1",
+        false,
+        fidelity_front,
     ),
     Row {
         unit: "ms",
@@ -188,8 +200,11 @@ fn share(
     hypervolume(&points, &vec![-reference; names.len()]) / ideal
 }
 
+/// Hypervolume of the whole front of ZDT1 up to (11, 11).
+const ZDT1_IDEAL: f64 = 120.0 + 2.0 / 3.0;
+
 fn two_objectives(seed: u64, chooser: Chooser) -> f64 {
-    share((seed, chooser), &["a", "b"], 11.0, 120.0 + 2.0 / 3.0, |x| zdt1(x).to_vec())
+    share((seed, chooser), &["a", "b"], 11.0, ZDT1_IDEAL, |x| zdt1(x).to_vec())
 }
 
 fn dtlz2_two(seed: u64, chooser: Chooser) -> f64 {
@@ -227,30 +242,63 @@ fn failures(seed: u64, chooser: Chooser) -> f64 {
 /// Cost of the cheap fidelity; the laboratory costs 1.
 const CHEAP: f64 = 0.1;
 
-/// Best value at the last fidelity when the money is spent; the yardstick has no cheap one.
+/// Spends a budget on measurements of the given objectives; the yardstick has no cheap fidelity.
 fn spend(
     (seed, chooser): (u64, Chooser),
-    space: Space,
+    (space, objectives): (Space, Vec<Wanted>),
     (budget, start): (f64, usize),
-    value: &dyn Fn(&Design, bool) -> f64,
-) -> f64 {
-    let mut problem = definition(space, vec![wanted("loss", Aim::Minimize, None)], seed, start);
+    mut measure: impl FnMut(&Design, bool) -> Outcome,
+) -> Study {
+    let mut problem = definition(space, objectives, seed, start);
     if chooser == Chooser::Study {
         problem.fidelities =
             vec![Fidelity { name: "twin".to_owned(), cost: CHEAP }, Fidelity { name: "lab".to_owned(), cost: 1.0 }];
     }
-    let is_cheap = |fidelity: &Option<String>| fidelity.as_deref() == Some("twin");
     let spent = |study: &Study| -> f64 {
         study.record().told.iter().map(|told| if is_cheap(&told.fidelity) { CHEAP } else { 1.0 }).sum()
     };
-    let study = replay(
-        problem,
-        |study| spent(study) + 1.0 <= budget + 1e-9,
-        Chooser::Study,
-        |pick: &Pick| valid(&[("loss", value(&pick.design, is_cheap(&pick.fidelity)))]),
-    );
-    let dear = study.record().told.iter().filter(|told| !is_cheap(&told.fidelity));
-    dear.map(|told| value(&told.design, false)).fold(f64::INFINITY, f64::min)
+    let more = |study: &Study| spent(study) + 1.0 <= budget + 1e-9;
+    replay(problem, more, Chooser::Study, |pick| measure(&pick.design, is_cheap(&pick.fidelity)))
+}
+
+fn is_cheap(fidelity: &Option<String>) -> bool {
+    fidelity.as_deref() == Some("twin")
+}
+
+fn dear(study: &Study) -> impl Iterator<Item = &Design> {
+    study.record().told.iter().filter(|told| !is_cheap(&told.fidelity)).map(|told| &told.design)
+}
+
+/// Lowest value at the last fidelity when the money is spent.
+fn spent_on(asked: (u64, Chooser), space: Space, terms: (f64, usize), value: &dyn Fn(&Design, bool) -> f64) -> f64 {
+    let objectives = vec![wanted("loss", Aim::Minimize, None)];
+    let study =
+        spend(asked, (space, objectives), terms, |design, is_cheap| valid(&[("loss", value(design, is_cheap))]));
+    dear(&study).map(|design| value(design, false)).fold(f64::INFINITY, f64::min)
+}
+
+/// A model without noise beside a laboratory with it.
+fn fidelity_noisy(seed: u64, chooser: Chooser) -> f64 {
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    let objectives = vec![wanted("loss", Aim::Minimize, None)];
+    let study = spend((seed, chooser), (cube(6), objectives), (40.0, 14), |design, is_cheap| {
+        let x = numbers(design, 6);
+        let value = if is_cheap { hartmann6_cheap(&x) } else { hartmann6(&x) + 0.1 * normal(&mut rng) };
+        valid(&[("loss", value)])
+    });
+    recommended(&study, |design| hartmann6(&numbers(design, 6))) + 3.322_37
+}
+
+/// The cheap fidelity sees the second objective of a neighbour.
+fn fidelity_front(seed: u64, chooser: Chooser) -> f64 {
+    let objectives = vec![wanted("a", Aim::Minimize, Some(11.0)), wanted("b", Aim::Minimize, Some(11.0))];
+    let study = spend((seed, chooser), (cube(6), objectives), (30.0, 14), |design, is_cheap| {
+        let x = numbers(design, 6);
+        let there: Vec<f64> = x.iter().map(|x| if is_cheap { 0.9 * x + 0.05 } else { *x }).collect();
+        valid(&[("a", zdt1(&x)[0]), ("b", zdt1(&there)[1])])
+    });
+    let points: Vec<Vec<f64>> = dear(&study).map(|x| zdt1(&numbers(x, 6)).map(|value| -value).to_vec()).collect();
+    hypervolume(&points, &[-11.0; 2]) / ZDT1_IDEAL
 }
 
 fn fidelity_branin(seed: u64, chooser: Chooser) -> f64 {
@@ -259,7 +307,7 @@ fn fidelity_branin(seed: u64, chooser: Chooser) -> f64 {
         let x = [15.0 * x[0] - 5.0, 15.0 * x[1]];
         if cheap { branin_cheap(&x) } else { branin(&x) }
     };
-    spend((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
+    spent_on((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
 }
 
 /// The cheap fidelity is the function seen in a mirror: it moves as the real one does, but elsewhere.
@@ -272,7 +320,7 @@ fn fidelity_misleading(seed: u64, chooser: Chooser) -> f64 {
             branin(&[15.0 * x[0] - 5.0, 15.0 * x[1]])
         }
     };
-    spend((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
+    spent_on((seed, chooser), cube(2), (20.0, 6), &value) - 0.397_887
 }
 
 fn fidelity_hartmann(seed: u64, chooser: Chooser) -> f64 {
@@ -280,7 +328,7 @@ fn fidelity_hartmann(seed: u64, chooser: Chooser) -> f64 {
         let x = numbers(design, 6);
         if cheap { hartmann6_cheap(&x) } else { hartmann6(&x) }
     };
-    spend((seed, chooser), cube(6), (40.0, 14), &value) + 3.322_37
+    spent_on((seed, chooser), cube(6), (40.0, 14), &value) + 3.322_37
 }
 
 fn fidelity_borehole(seed: u64, chooser: Chooser) -> f64 {
@@ -300,7 +348,7 @@ fn fidelity_borehole(seed: u64, chooser: Chooser) -> f64 {
     let value = |design: &Design, cheap: bool| -borehole(&numbers(design, 8), cheap);
     // The largest flow lies in a corner of the box.
     let best = borehole(&[0.15, 100.0, 115_600.0, 1110.0, 116.0, 700.0, 1120.0, 12_045.0], false);
-    -spend((seed, chooser), space, (25.0, 14), &value) / best
+    -spent_on((seed, chooser), space, (25.0, 14), &value) / best
 }
 
 fn nehvi_time(seed: u64, chooser: Chooser) -> f64 {

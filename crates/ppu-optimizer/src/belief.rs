@@ -54,12 +54,18 @@ impl Belief for GaussianProcess {
 }
 
 /// A process with the prior that predicts held-out results better: the cautious one that expects noise, or none at all.
-pub(crate) fn best_process(rows: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<GaussianProcess, GpError> {
+/// With `pool`, replicates become one reading.
+pub(crate) fn best_process(
+    rows: &[Vec<f64>],
+    values: &[f64],
+    variances: &[f64],
+    pool: bool,
+) -> Result<GaussianProcess, GpError> {
     let density =
         |process: &GaussianProcess| -> f64 { process.leave_one_out().iter().map(LeaveOneOut::log_density).sum() };
     let with = |prior| {
         let starts = if rows.len() <= 30 { 3 } else { 1 };
-        GaussianProcess::fit_with(rows, values, variances, FitOptions { prior, pool: true, starts, warm: None })
+        GaussianProcess::fit_with(rows, values, variances, FitOptions { prior, pool, starts, warm: None })
     };
     let cautious = with(Prior::DimensionScaled)?;
     match with(Prior::Flat) {

@@ -1,7 +1,7 @@
 //! The model of one objective: a Gaussian process on the measured values. Where leave-one-out says that this predicts better,
 //! it models their difference from the prior mean, or has the prior means among its inputs.
 
-use crate::belief::{Belief, Look};
+use crate::belief::{Belief, Look, best_process};
 use crate::calibration::calibration;
 use crate::contract::{Calibration, CalibrationState, ModelReport, OptimizerError, Prediction};
 use crate::gp::{GaussianProcess, GpError, LeaveOneOut};
@@ -79,12 +79,14 @@ impl Surrogate {
             GpError::Empty => OptimizerError::NoObjective,
         };
         let variances: Vec<f64> = rows.iter().map(|row| row.variance).collect();
+        let informed = rows.iter().any(|row| row.point.prior.is_some());
         let fitted = |hint: &Hint| {
             let points: Option<Vec<Vec<f64>>> = rows.iter().map(|row| hint.coordinates(row.point)).collect();
             let values: Option<Vec<f64>> =
                 rows.iter().map(|row| Some(row.value - hint.shift(at, row.point)?)).collect();
             let known = points.zip(values);
-            known.map(|(points, values)| GaussianProcess::fit(&points, &values, &variances).map_err(named)).transpose()
+            let of = if informed { GaussianProcess::fit } else { process };
+            known.map(|(points, values)| of(&points, &values, &variances).map_err(named)).transpose()
         };
         let mut best = (fitted(&Hint::Unused)?.ok_or(OptimizerError::NoObjective)?, Hint::Unused);
         let alone = log_density(&best.0);
@@ -179,6 +181,17 @@ impl Hint {
     /// What is added to the process at a point.
     fn shift(&self, at: usize, point: &Point) -> Option<f64> {
         if *self == Hint::Difference { Some(point.prior.as_ref()?[at]) } else { Some(0.0) }
+    }
+}
+
+/// The process of readings for which there are no prior means. The bolder one, without a prior of its hyperparameters, is tried
+/// too once there are more readings than these: with fewer its mode says nothing. Beside prior means it was not better.
+fn process(points: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<GaussianProcess, GpError> {
+    let hyperparameters = points.first().map_or(0, Vec::len) + 2;
+    if points.len() > hyperparameters {
+        best_process(points, values, variances, false)
+    } else {
+        GaussianProcess::fit(points, values, variances)
     }
 }
 

@@ -105,7 +105,7 @@ impl<'a> Engine<'a> {
             if rows.is_empty() {
                 continue;
             }
-            let process = best_process(rows, values, variances).map_err(failed)?;
+            let process = best_process(rows, values, variances, true).map_err(failed)?;
             if levels > 1 {
                 let told =
                     data.iter().map(|one| (one.rows.as_slice(), one.values.as_slice(), one.variances.as_slice()));

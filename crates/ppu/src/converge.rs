@@ -80,11 +80,19 @@ pub(crate) async fn run(arguments: ConvergeArguments) -> anyhow::Result<u8> {
             }
             Next::Approve(bill) if arguments.approve => search.approve(&bill),
             Next::Approve(bill) => {
-                print(&if arguments.json { bill_json(&search, &bill).to_string() } else { bill_text(&search, &bill) });
+                twin::print(&if arguments.json {
+                    bill_json(&search, &bill).to_string()
+                } else {
+                    bill_text(&search, &bill)
+                });
                 return Ok(0);
             }
             Next::Done(done) => {
-                print(&if arguments.json { done_json(&search, &done).to_string() } else { done_text(&search, &done) });
+                twin::print(&if arguments.json {
+                    done_json(&search, &done).to_string()
+                } else {
+                    done_text(&search, &done)
+                });
                 return Ok(0);
             }
         }
@@ -246,11 +254,6 @@ fn done_json(search: &Convergence, done: &Converged) -> serde_json::Value {
     json["beyond_ev_per_atom"] = done.beyond_ev_per_atom.into();
     json["verified_ev_per_atom"] = done.verified.energy_ev_per_atom.into();
     json
-}
-
-#[expect(clippy::print_stdout, reason = "the result is the data that was asked for")]
-fn print(text: &str) {
-    println!("{text}");
 }
 
 #[cfg(test)]

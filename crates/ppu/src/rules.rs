@@ -9,6 +9,7 @@ use ppu_twin::rules::{
 use serde_json::{Value, json};
 
 use crate::exit;
+use crate::twin::{print, with_cause};
 
 #[derive(Debug, Args)]
 pub(crate) struct RulesArguments {
@@ -43,7 +44,7 @@ pub(crate) fn run(arguments: &RulesArguments) -> anyhow::Result<u8> {
     if !(0.0..1.0).contains(&arguments.least_share) {
         return Err(exit::coded(exit::INVALID, "--least-share takes a number from 0 to below 1".to_owned()));
     }
-    let read = |text: &String| text.parse::<Formula>().map_err(|error| exit::coded(exit::INVALID, said(&error)));
+    let read = |text: &String| text.parse::<Formula>().map_err(|error| exit::coded(exit::INVALID, with_cause(&error)));
     // All are read before the first is judged, so that a slip at the end prints nothing.
     let formulas = arguments.formulas.iter().map(read).collect::<anyhow::Result<Vec<Formula>>>()?;
     for formula in formulas {
@@ -51,11 +52,6 @@ pub(crate) fn run(arguments: &RulesArguments) -> anyhow::Result<u8> {
         print(&if arguments.json { judged.json()?.to_string() } else { judged.to_string() });
     }
     Ok(0)
-}
-
-/// An error with its cause.
-fn said(error: &dyn std::error::Error) -> String {
-    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 impl Judged {
@@ -164,11 +160,6 @@ fn caution(flag: &Flag) -> Option<String> {
         Flag::Radioactive(element) => Some(format!("{element} is radioactive")),
         Flag::Scarce(element) => Some(format!("{element} is scarce")),
     }
-}
-
-#[expect(clippy::print_stdout, reason = "the verdicts are the data that was asked for")]
-fn print(line: &str) {
-    println!("{line}");
 }
 
 #[cfg(test)]

@@ -163,7 +163,8 @@ fn evaluate(arguments: &EvaluateArguments) -> anyhow::Result<u8> {
     Ok(0)
 }
 
-fn with_cause(error: &dyn std::error::Error) -> String {
+/// An error with its cause.
+pub(crate) fn with_cause(error: &dyn std::error::Error) -> String {
     error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
@@ -215,7 +216,7 @@ fn volume(found: &AtomisticEvaluation, asked: &Structure) -> f64 {
 }
 
 #[expect(clippy::print_stdout, reason = "the result is the data that was asked for")]
-fn print(line: &str) {
+pub(crate) fn print(line: &str) {
     println!("{line}");
 }
 

@@ -139,10 +139,15 @@ impl std::fmt::Display for Judged {
             Some(Err(refusal)) => parts.push(format!("as a perovskite: {refusal}")),
             None => {}
         }
-        for (one, other, found) in &self.mixing {
+        // Ions of unlike charge and size belong on sites of their own.
+        let alike = |found: &Mixing| found.solubility == Solubility::Complete || !found.compensated;
+        for (one, other, found) in self.mixing.iter().filter(|(.., found)| alike(found)) {
             let how = if found.solubility == Solubility::Complete { "in all proportions" } else { "in part" };
             let but = if found.compensated { ", with another exchange for the charge" } else { "" };
-            parts.push(format!("{one} and {other} mix {how} (radii {:.0} % apart{but})", 100.0 * found.mismatch));
+            parts.push(format!(
+                "{one} and {other} can share a site {how} (radii {:.0} % apart{but})",
+                100.0 * found.mismatch
+            ));
         }
         let cautions: Vec<String> = self.flags.iter().filter_map(caution).collect();
         if !cautions.is_empty() {

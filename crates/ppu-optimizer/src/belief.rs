@@ -1,6 +1,6 @@
 //! What acquisitions need of a model: a Gaussian belief about a function, whatever it was learnt from.
 
-use crate::gp::{FitOptions, GaussianProcess, GpError, LeaveOneOut, Prior};
+use crate::gp::{FitOptions, GaussianProcess, GpError, Prior};
 
 /// A look at one point.
 #[derive(Debug, Clone)]
@@ -61,15 +61,13 @@ pub(crate) fn best_process(
     variances: &[f64],
     pool: bool,
 ) -> Result<GaussianProcess, GpError> {
-    let density =
-        |process: &GaussianProcess| -> f64 { process.leave_one_out().iter().map(LeaveOneOut::log_density).sum() };
     let with = |prior| {
         let starts = if rows.len() <= 30 { 3 } else { 1 };
         GaussianProcess::fit_with(rows, values, variances, FitOptions { prior, pool, starts, warm: None })
     };
     let cautious = with(Prior::DimensionScaled)?;
     match with(Prior::Flat) {
-        Ok(bold) if density(&bold) > density(&cautious) => Ok(bold),
+        Ok(bold) if bold.held_out_density() > cautious.held_out_density() => Ok(bold),
         _ => Ok(cautious),
     }
 }

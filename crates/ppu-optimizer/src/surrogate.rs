@@ -4,7 +4,7 @@
 use crate::belief::{Belief, Look, best_process};
 use crate::calibration::calibration;
 use crate::contract::{Calibration, CalibrationState, ModelReport, OptimizerError, Prediction};
-use crate::gp::{GaussianProcess, GpError, LeaveOneOut};
+use crate::gp::{GaussianProcess, GpError};
 
 /// Spread of a prior mean over the observations, in standard deviations, that stands for the width of the unit cube.
 const INPUT_WIDTH: f64 = 3.0;
@@ -89,11 +89,11 @@ impl Surrogate {
             known.map(|(points, values)| of(&points, &values, &variances).map_err(named)).transpose()
         };
         let mut best = (fitted(&Hint::Unused)?.ok_or(OptimizerError::NoObjective)?, Hint::Unused);
-        let alone = log_density(&best.0);
+        let alone = best.0.held_out_density();
         let mut gain = 0.0;
         for hint in [Some(Hint::Difference), Hint::inputs(rows)].into_iter().flatten() {
             let Some(process) = fitted(&hint)? else { continue };
-            let found = log_density(&process) - alone;
+            let found = process.held_out_density() - alone;
             if found > gain {
                 (best, gain) = ((process, hint), found);
             }
@@ -195,7 +195,23 @@ fn process(points: &[Vec<f64>], values: &[f64], variances: &[f64]) -> Result<Gau
     }
 }
 
-/// Σ ln N of the values, each predicted from all others.
-fn log_density(process: &GaussianProcess) -> f64 {
-    process.leave_one_out().iter().map(LeaveOneOut::log_density).sum()
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sixteen readings of a fast wave without noise.
+    fn wave(prior: Option<Vec<f64>>) -> Surrogate {
+        let x = |k: usize| k as f64 / 15.0;
+        let points: Vec<Point> = (0..16).map(|k| Point { unit: vec![x(k)], prior: prior.clone() }).collect();
+        let row = |(k, point)| Row { point, value: (9.0 * x(k)).sin(), variance: 0.0, trial: "t" };
+        let rows: Vec<Row<'_>> = points.iter().enumerate().map(row).collect();
+        Surrogate::fit("y", 0, &rows, 1.0).unwrap()
+    }
+
+    #[test]
+    fn without_prior_means_the_bolder_model_is_taken_where_it_predicts_better() {
+        let (free, beside) = (wave(None), wave(Some(vec![0.0])));
+        assert!(free.process.held_out_density() > beside.process.held_out_density() + 3.0);
+        assert!(free.process.noise_sd() < 0.5 * beside.process.noise_sd());
+    }
 }

@@ -4,9 +4,11 @@
 use std::collections::BTreeMap;
 
 use ppu_core::{Candidate, DesignSpace};
+use ppu_optimizer::Trial;
 use ppu_optimizer::gp::{GaussianProcess, LeaveOneOut};
-use ppu_optimizer::{Trial, TrialOutcome};
 use ppu_twin::{Corrections, Evaluation, Fidelity, Predicted, Twin};
+
+use crate::opinion::measured;
 
 /// Answers from which on such an error is looked for, and what knowing it must be worth: nats of held-out density, 20 to 1.
 const FIRST_ANSWERS: usize = 6;
@@ -38,12 +40,8 @@ impl Delta {
         trials: &[Trial],
     ) -> Delta {
         let mut rests: BTreeMap<String, Rest> = BTreeMap::new();
-        for trial in trials {
-            let TrialOutcome::Valid(observation) = &trial.outcome else { continue };
-            let (Ok(said), Ok(unit)) = (twin.evaluate(&trial.candidate, fidelity), space.to_unit(&trial.candidate))
-            else {
-                continue;
-            };
+        for (candidate, observation) in measured(trials) {
+            let (Ok(said), Ok(unit)) = (twin.evaluate(candidate, fidelity), space.to_unit(candidate)) else { continue };
             for (name, predicted) in corrections.apply(&said).predictions {
                 let Some(measured) = observation.values.get(&name) else { continue };
                 let rest = rests.entry(name).or_default();
@@ -76,14 +74,14 @@ impl Rest {
             return None;
         }
         let process = GaussianProcess::fit(&self.points, &self.values, &self.variances).ok()?;
-        let held_out: f64 = process.leave_one_out().iter().map(LeaveOneOut::log_density).sum();
-        (held_out - self.declared >= PROVEN).then_some(process)
+        (process.held_out_density() - self.declared >= PROVEN).then_some(process)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use ppu_core::{Measured, Observation, Parameter, Unit};
+    use ppu_optimizer::TrialOutcome;
     use ppu_twin::{FidelityDescription, ObservableDescription, TwinProvenance, TwinRefusal, Work};
 
     use super::*;
@@ -143,11 +141,7 @@ mod tests {
             Trial { id: format!("t{k}"), candidate: at(k), expected: vec![], outcome }
         };
         let trials: Vec<Trial> = (0..count).map(trial).collect();
-        let pairs = trials.iter().filter_map(|trial| match &trial.outcome {
-            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
-            _ => None,
-        });
-        let corrections = Corrections::learn(&Plain, FIDELITY, pairs);
+        let corrections = Corrections::learn(&Plain, FIDELITY, measured(&trials));
         let delta = Delta::learn(&space(), &Plain, FIDELITY, &corrections, &trials);
         let (mut plain, mut learnt, mut within) = (0.0, 0.0, 0.0);
         for k in 100..200 {

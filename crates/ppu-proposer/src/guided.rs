@@ -6,15 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ppu_core::campaign::Generator;
 use ppu_core::{Candidate, DesignSpace, Objective};
-use ppu_optimizer::{
-    Ask, Optimizer, OptimizerError, Prediction, PriorMean, Proposal, Suggestion, Trial, TrialOutcome, widening,
-};
+use ppu_optimizer::{Ask, Optimizer, OptimizerError, Prediction, PriorMean, Proposal, Suggestion, Trial, widening};
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, Predicted, Tracking, Twin, TwinRefusal};
 
 use crate::annealed::{AnnealSettings, AnnealedProposer};
 use crate::contract::{Condition, Offer, Offered, ProposeError, Proposer, rng};
 use crate::flow::{FlowRound, TaughtProposer};
-use crate::opinion::{Heard, Opinion, Panel, pairs};
+use crate::opinion::{Heard, Opinion, Panel, measured, pairs};
 use crate::prior::PriorProposer;
 use crate::screen::{TwinPrior, screen};
 
@@ -65,9 +63,13 @@ pub struct Guidance {
     pub expected: Vec<Vec<Prediction>>,
 }
 
-/// A round before its candidates are chosen; nothing without a twin.
+/// A round before its candidates are chosen.
 #[derive(Debug, Clone)]
-pub struct Round(Option<Learnt>);
+pub struct Round {
+    number: u32,
+    /// Nothing without a twin.
+    learnt: Option<Learnt>,
+}
 
 /// What is known of the twin in a round, and what the proposer offers with it.
 #[derive(Debug, Clone)]
@@ -102,7 +104,7 @@ impl Guided<'_> {
         round: u32,
         count: usize,
     ) -> Result<Guidance, GuidedError> {
-        self.choose(self.begin(trials, round)?, trials, pending, round, count)
+        self.choose(self.begin(trials, round)?, trials, pending, count)
     }
 
     /// Begins a round: what the trials say of the twin, and what the proposer offers with it. Models that run elsewhere can
@@ -112,7 +114,7 @@ impl Guided<'_> {
     /// [`GuidedError`] where the space is empty.
     pub fn begin(&self, trials: &[Trial], round: u32) -> Result<Round, GuidedError> {
         let learnt = self.twin.map(|(twin, fidelity)| self.learn(twin, fidelity, trials, round));
-        Ok(Round(learnt.transpose()?))
+        Ok(Round { number: round, learnt: learnt.transpose()? })
     }
 
     /// The next `count` candidates of a round that was begun with the same trials.
@@ -124,12 +126,11 @@ impl Guided<'_> {
         begun: Round,
         trials: &[Trial],
         pending: &[Candidate],
-        round: u32,
         count: usize,
     ) -> Result<Guidance, GuidedError> {
         let optimizer = Optimizer::new(self.space.clone(), self.objectives.to_vec(), self.seed)?;
-        let ask = Ask { trials, pending, pool: &[], batch: count, step: u64::from(round), prior: None };
-        let (Some((twin, fidelity)), Some(known)) = (self.twin, begun.0) else {
+        let ask = Ask { trials, pending, pool: &[], batch: count, step: u64::from(begun.number), prior: None };
+        let (Some((twin, fidelity)), Some(known)) = (self.twin, begun.learnt) else {
             let proposal = optimizer.suggest(&ask)?;
             return Ok(Guidance {
                 expected: proposal.picks.iter().map(|pick| pick.predicted.clone()).collect(),
@@ -173,11 +174,7 @@ impl Guided<'_> {
 
     /// What the trials say of the twin, and what the proposer offers with it.
     fn learn(&self, twin: &dyn Twin, fidelity: Fidelity, trials: &[Trial], round: u32) -> Result<Learnt, ProposeError> {
-        let measured = trials.iter().filter_map(|trial| match &trial.outcome {
-            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
-            _ => None,
-        });
-        let corrections = Corrections::learn(twin, fidelity, measured);
+        let corrections = Corrections::learn(twin, fidelity, measured(trials));
         let tracking = self.tracking(twin, fidelity, trials)?;
         let dropped: BTreeSet<String> =
             tracking.iter().filter(|(_, record)| !record.informative()).map(|(name, _)| name.clone()).collect();
@@ -224,7 +221,7 @@ impl Guided<'_> {
 impl Round {
     /// The candidates that will be screened, for models that run elsewhere to be asked about.
     pub fn offered(&self) -> impl Iterator<Item = &Candidate> {
-        self.0.iter().flat_map(|known| known.offer.offered.iter().map(|one| &one.candidate))
+        self.learnt.iter().flat_map(|known| known.offer.offered.iter().map(|one| &one.candidate))
     }
 }
 

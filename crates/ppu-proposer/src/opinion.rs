@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ppu_core::{Candidate, DesignSpace, Objective};
+use ppu_core::{Candidate, DesignSpace, Objective, Observation};
 use ppu_optimizer::{Trial, TrialOutcome};
 use ppu_twin::{Corrections, Evaluation, Fidelity, FidelityDescription, TableTwin, Tracking, Twin, TwinRefusal};
 
@@ -35,11 +35,7 @@ impl Opinion {
     /// Learns from what was measured; `offered` tells how much its predictions vary over what it is asked about.
     pub(crate) fn judge(&self, objectives: &[Objective], trials: &[Trial], offered: &[Candidate]) -> Heard {
         let level = Fidelity::Process;
-        let measured = trials.iter().filter_map(|trial| match &trial.outcome {
-            TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
-            _ => None,
-        });
-        let corrections = Corrections::learn(&self.answers, level, measured);
+        let corrections = Corrections::learn(&self.answers, level, measured(trials));
         let population: Vec<Evaluation> =
             offered.iter().filter_map(|candidate| self.answers.evaluate(candidate, level).ok()).collect();
         let declared = self.answers.describe(level).observables.into_iter();
@@ -57,15 +53,22 @@ impl Opinion {
     }
 }
 
+/// What was measured: the candidates of valid trials and their observations.
+pub(crate) fn measured(trials: &[Trial]) -> impl Iterator<Item = (&Candidate, &Observation)> {
+    trials.iter().filter_map(|trial| match &trial.outcome {
+        TrialOutcome::Valid(observation) => Some((&trial.candidate, observation)),
+        _ => None,
+    })
+}
+
 /// What a twin had predicted and what was measured, for one observable.
 pub(crate) fn pairs(twin: &dyn Twin, fidelity: Fidelity, observable: &str, trials: &[Trial]) -> Vec<(f64, f64)> {
-    let pair = |trial: &Trial| {
-        let TrialOutcome::Valid(observation) = &trial.outcome else { return None };
-        let measured = observation.values.get(observable)?;
-        let evaluation = twin.evaluate(&trial.candidate, fidelity).ok()?;
-        Some((evaluation.predictions.get(observable)?.mean, measured.value))
+    let pair = |(candidate, observation): (&Candidate, &Observation)| {
+        let found = observation.values.get(observable)?;
+        let evaluation = twin.evaluate(candidate, fidelity).ok()?;
+        Some((evaluation.predictions.get(observable)?.mean, found.value))
     };
-    trials.iter().filter_map(pair).collect()
+    measured(trials).filter_map(pair).collect()
 }
 
 /// The twin of this lab and the models beside it as one twin whose predictions are corrected already, their errors over the

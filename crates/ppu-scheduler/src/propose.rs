@@ -91,7 +91,7 @@ fn optimized(
         Some(begun) => begun,
         None => (guided.begin(&trials, round).map_err(|error| full(&error))?, 0.0),
     };
-    let found = guided.choose(begun, &trials, &pending, round, count).map_err(|error| full(&error))?;
+    let found = guided.choose(begun, &trials, &pending, count).map_err(|error| full(&error))?;
     let seconds = before + (asked.seconds)() - started;
     let trials =
         found.proposal.picks.iter().zip(&found.expected).map(|(pick, expected)| proposed(&found, pick, expected));

@@ -1,6 +1,5 @@
 //! `ppu twin rules`: what charges, radii and the laboratory's bans say of compositions, before anything is computed or made.
 
-use anyhow::Context as _;
 use clap::Args;
 use ppu_twin::rules::{
     ChargeSettings, ChargeVerdict, Charges, Element, Flag, Formula, Inventory, Ion, Mixing, PerovskiteFactors,
@@ -92,7 +91,8 @@ impl Judged {
             "formula": self.formula.to_string(),
             "passes": self.banned.is_none() && self.charges.passes(),
             "refused": self.banned,
-            "charges": serde_json::to_value(&self.charges).context("a verdict is plain data")?,
+            "charges": serde_json::to_value(&self.charges.charges)?,
+            "settings": serde_json::to_value(self.charges.settings)?,
             "perovskite": perovskite,
             "mixing": mixing.collect::<anyhow::Result<Vec<Value>>>()?,
             "flags": serde_json::to_value(&self.flags)?,

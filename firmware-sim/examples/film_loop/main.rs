@@ -31,9 +31,9 @@ type Problem = String;
 
 const WORLD: &str = include_str!("../../../config/worlds/perovskite.toml");
 const CAMPAIGN: &str = include_str!("../../../config/campaigns/wide_gap_perovskite.toml");
+const PROTOCOL: &str = include_str!("../../../config/protocols/drop_cast_film.toml");
 /// Films that are made of what a campaign recommends.
 const ANEW: u32 = 8;
-const PROTOCOL: &str = include_str!("../../../config/protocols/drop_cast_film.toml");
 
 /// Who guides a campaign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,10 +241,7 @@ fn report(spec: &CampaignSpec, arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
                 quartile(0.25),
                 quartile(0.75)
             );
-            let peer = if *which == Arm::Alone { "null".to_owned() } else { alone.to_string() };
-            println!(
-                "{{\"bar\":{bar:?},\"value\":{value},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"optimizer alone\",\"peer_value\":{peer},\"holds\":{holds}}}"
-            );
+            print(&bar, value, target, (*which != Arm::Alone).then_some(alone), holds);
         }
     }
 }
@@ -268,11 +265,7 @@ fn recommended(spec: &CampaignSpec, arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
                 "demo world, {name}: mean score of {ANEW} films made anew of what it recommends after {budget} trials (median of {} seeds)",
                 all.len()
             );
-            println!(
-                "{{\"bar\":{bar:?},\"value\":{value:.4},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"optimizer alone\",\"peer_value\":{},\"holds\":{}}}",
-                peer.map_or("null".to_owned(), |peer| format!("{peer:.4}")),
-                peer.is_none_or(|peer| value >= peer)
-            );
+            print(&bar, value, target, peer, peer.is_none_or(|peer| value >= peer));
         }
     }
 }
@@ -287,10 +280,15 @@ fn calibration(arms: &[(Arm, &str)], runs: &[Vec<Run>]) {
             let bar =
                 format!("demo world, {name}: of {} measurements, share within the predicted {percent} %", errors.len());
             let target = format!("{wanted} +- 0.1");
-            println!(
-                "{{\"bar\":{bar:?},\"value\":{value:.3},\"unit\":\"1\",\"target\":{target:?},\"peer\":\"-\",\"peer_value\":null,\"holds\":{}}}",
-                (value - wanted).abs() <= 0.1
-            );
+            print(&bar, value, &target, None, (value - wanted).abs() <= 0.1);
         }
     }
+}
+
+/// One bar, a line of JSON.
+fn print(bar: &str, value: f64, target: &str, alone: Option<f64>, holds: bool) {
+    let (peer, peer_value) = alone.map_or(("-", "null".to_owned()), |alone| ("optimizer alone", format!("{alone:.4}")));
+    println!(
+        "{{\"bar\":{bar:?},\"value\":{value:.4},\"unit\":\"1\",\"target\":{target:?},\"peer\":{peer:?},\"peer_value\":{peer_value},\"holds\":{holds}}}"
+    );
 }

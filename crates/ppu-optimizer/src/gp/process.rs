@@ -340,6 +340,11 @@ impl GaussianProcess {
         (0..self.readings.len()).map(one).collect()
     }
 
+    /// Σ ln N of the values, each predicted from all others.
+    pub fn held_out_density(&self) -> f64 {
+        self.leave_one_out().iter().map(LeaveOneOut::log_density).sum()
+    }
+
     /// The fitted hyperparameters.
     pub fn hyperparameters(&self) -> &Hyperparameters {
         &self.hyper

@@ -8,7 +8,7 @@ use super::elements::{Ion, RadiusPolicy};
 const COMPLETE: f64 = 0.15;
 /// From this share on hardly anything dissolves.
 const LIMITED: f64 = 0.30;
-/// Coordination in which ions are compared, or the nearest that is tabulated for both.
+/// Coordination in which ions are compared, or for each the nearest that is tabulated.
 const COMPARED: u8 = 6;
 
 /// How well two ions mix on one site.
@@ -66,7 +66,7 @@ mod tests {
     #[test]
     fn known_solid_solutions_are_told_from_known_gaps() {
         let solubility = |one, other| found(one, other).unwrap().solubility;
-        // (Ba,Sr)TiO3, olivines and plagioclase-like exchange are complete; NaCl and KCl unmix when cold; CaO and MgO hardly mix.
+        // (Ba,Sr)TiO3, olivines and the exchange of plagioclase are complete; NaCl and KCl unmix when cold; NaCl and CsCl do not mix.
         assert_eq!(solubility(("Ba", 2), ("Sr", 2)), Solubility::Complete);
         assert_eq!(solubility(("Mg", 2), ("Fe", 2)), Solubility::Complete);
         assert_eq!(solubility(("I", -1), ("Br", -1)), Solubility::Complete);
